@@ -1,0 +1,29 @@
+// Time as an interface, so that tests can set it.
+
+#ifndef CTLSTORE_COMMON_BASE_CLOCK_H_
+#define CTLSTORE_COMMON_BASE_CLOCK_H_
+
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
+namespace ctlstore {
+
+// Thread-safe. What needs the time takes a `Clock*` that outlives it.
+class Clock {
+ public:
+  virtual ~Clock() = default;
+
+  virtual absl::Time Now() = 0;
+
+  // Waits for `duration` or until `stop` is notified, whichever comes first. Returns whether `stop`
+  // is notified.
+  virtual bool SleepOrStop(absl::Duration duration, absl::Notification* stop) = 0;
+
+  // The machine's clock; lives as long as the process.
+  static Clock* Real();
+};
+
+}  // namespace ctlstore
+
+#endif  // CTLSTORE_COMMON_BASE_CLOCK_H_

@@ -1,0 +1,50 @@
+// Where the SQL of MariaDB, MySQL and SQLite differs.
+
+#ifndef CTLSTORE_COMMON_CTLDB_DIALECT_H_
+#define CTLSTORE_COMMON_CTLDB_DIALECT_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "common/schema/table_schema.h"
+
+namespace ctlstore::ctldb {
+
+// Immutable, thread-safe; belongs to its connection.
+class Dialect {
+ public:
+  virtual ~Dialect() = default;
+
+  // Whether CREATE and ALTER TABLE take part in a transaction and can be rolled back (SQLite), or
+  // commit by themselves (MariaDB, MySQL).
+  virtual bool transactional_ddl() const = 0;
+
+  // The statements that create the ctldb's own tables where they are missing, safe to run again and
+  // by several executives at once.
+  virtual std::vector<std::string> OwnTables() const = 0;
+
+  // A family's table, with keys that compare by their bytes.
+  virtual std::string CreateTable(const TableSchema& schema) const = 0;
+
+  // One statement that adds all of the fields.
+  virtual std::vector<std::string> AddFields(const TableName& table,
+                                             absl::Span<const Field> fields) const = 0;
+
+  // A query for (table name, column name, column type, position in key from 1 or 0), ordered by
+  // table and column position, of all tables whose name matches the LIKE pattern in its one
+  // parameter. The pattern's escape character is '!'.
+  virtual std::string ColumnsQuery() const = 0;
+
+  // The field type of a column type as that query shows it; NOT_FOUND where no field type has it.
+  virtual absl::StatusOr<FieldType> TypeOfColumn(absl::string_view column_type) const = 0;
+
+  // INSERT that does nothing where the key is there already: the words before INTO.
+  virtual absl::string_view InsertIgnore() const = 0;
+};
+
+}  // namespace ctlstore::ctldb
+
+#endif  // CTLSTORE_COMMON_CTLDB_DIALECT_H_

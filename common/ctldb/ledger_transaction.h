@@ -1,0 +1,65 @@
+// A transaction that changes the ctldb and appends to its ledger.
+
+#ifndef CTLSTORE_COMMON_CTLDB_LEDGER_TRANSACTION_H_
+#define CTLSTORE_COMMON_CTLDB_LEDGER_TRANSACTION_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "common/ctldb/connection.h"
+#include "common/schema/table_schema.h"
+#include "common/schema/value.h"
+
+namespace ctlstore::ctldb {
+
+// Holds the ledger lock (a row lock on `locks`, id `ledger`) from its beginning to its end, so that
+// ledger transactions follow one another: sequences are chosen under the lock as the last one plus
+// one, have no gaps, and become visible in their order.
+//
+// Rolls back when destroyed before Commit(). Not thread-safe; the connection must outlive it and is
+// not used for anything else meanwhile.
+class LedgerTransaction {
+ public:
+  // Waits for the ledger lock at most the connection's lock timeout: UNAVAILABLE (CTLDB_BUSY).
+  static absl::StatusOr<LedgerTransaction> Begin(Connection* connection);
+
+  LedgerTransaction(LedgerTransaction&& other) noexcept;
+  LedgerTransaction& operator=(LedgerTransaction&&) = delete;
+  ~LedgerTransaction();
+
+  // The ledger's last sequence, including what this transaction has appended; 0 for an empty
+  // ledger.
+  int64_t last_sequence() const { return last_sequence_; }
+
+  // Whether a schema change was begun that did not come to its end (schema_changer.h). Such a
+  // change must be completed before anything else is written.
+  bool schema_change_pending() const { return schema_change_pending_; }
+
+  // Inserts a row or replaces the one with the same key. `row` has a value for each field in table
+  // order and has passed CheckValue.
+  absl::Status Upsert(const TableSchema& schema, absl::Span<const ValueView> row);
+
+  // Deletes the row with this key, if there is one. `key` is in key order.
+  absl::Status Delete(const TableSchema& schema, absl::Span<const ValueView> key);
+
+  // Appends one ledger transaction: the statements, between markers where there are several.
+  // Returns its last sequence.
+  absl::StatusOr<int64_t> Append(absl::Span<const std::string> statements);
+
+  // Errors as Connection::Commit().
+  absl::Status Commit();
+
+ private:
+  explicit LedgerTransaction(Connection* connection) : connection_(connection) {}
+
+  Connection* connection_;  // null when moved from or ended
+  int64_t last_sequence_ = 0;
+  bool schema_change_pending_ = false;
+};
+
+}  // namespace ctlstore::ctldb
+
+#endif  // CTLSTORE_COMMON_CTLDB_LEDGER_TRANSACTION_H_

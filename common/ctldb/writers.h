@@ -1,0 +1,36 @@
+// The writers that a ctldb knows, with their secrets' hashes and their cookies.
+
+#ifndef CTLSTORE_COMMON_CTLDB_WRITERS_H_
+#define CTLSTORE_COMMON_CTLDB_WRITERS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "common/ctldb/connection.h"
+
+namespace ctlstore::ctldb {
+
+struct Writer {
+  // As stored in `mutators.secret`; common/ctldb does not know how it is made.
+  std::string secret_hash;
+  std::string cookie;
+};
+
+// nullopt where there is no such writer. Writers' names are compared by their bytes. Inside a write
+// transaction the row is locked until its end.
+absl::StatusOr<absl::optional<Writer>> ReadWriter(Connection* connection, absl::string_view writer);
+
+// Adds a writer. False where there is one of this name already, which is left as it is.
+absl::StatusOr<bool> AddWriter(Connection* connection, absl::string_view writer,
+                               absl::string_view secret_hash);
+
+// Replaces a writer's cookie and counts its clock up. NOT_FOUND where there is no such writer.
+absl::Status WriteCookie(Connection* connection, absl::string_view writer,
+                         absl::string_view cookie);
+
+}  // namespace ctlstore::ctldb
+
+#endif  // CTLSTORE_COMMON_CTLDB_WRITERS_H_

@@ -1,0 +1,60 @@
+// A gRPC server with what every ctlstore server has: reflection, the standard health service,
+// limits and an orderly end.
+
+#ifndef CTLSTORE_COMMON_RPC_SERVER_H_
+#define CTLSTORE_COMMON_RPC_SERVER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+
+namespace grpc {
+class Service;
+}  // namespace grpc
+
+namespace ctlstore::rpc {
+
+struct ServerOptions {
+  // "host:port", with port 0 for a free one, or "unix:/absolute/path". All of them are listened on.
+  std::vector<std::string> listen;
+  // Larger messages are refused with RESOURCE_EXHAUSTED.
+  int max_receive_bytes = 4 << 20;
+  // The most threads that gRPC may use.
+  int max_threads = 64;
+};
+
+// Runs from Start() until Shutdown() or its destruction. Thread-safe.
+class Server {
+ public:
+  // Starts to serve. The services must outlive the server. UNAVAILABLE names the address that
+  // cannot be listened on; it is an error too when another process listens there.
+  static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
+                                                       const std::vector<grpc::Service*>& services);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Where it listens, in the order of the options, with the ports that were chosen.
+  const std::vector<std::string>& addresses() const;
+
+  // What the health service answers for the server as a whole and for each of its services. Serving
+  // from the start.
+  void SetServing(bool serving);
+
+  // Takes no more calls, lets those under way end within `grace`, then cancels them. Returns when
+  // all have ended.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  class Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ctlstore::rpc
+
+#endif  // CTLSTORE_COMMON_RPC_SERVER_H_

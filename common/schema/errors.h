@@ -1,0 +1,66 @@
+// The errors that callers can act on, as absl::Status values with machine-readable details.
+//
+// A status carries its details as payloads, so that they travel through every layer untouched; the
+// servers (common/rpc) turn them into google.rpc details and HTTP statuses. The mapping from kinds
+// of errors to codes is the table in docs/architecture.md.
+
+#ifndef CTLSTORE_COMMON_SCHEMA_ERRORS_H_
+#define CTLSTORE_COMMON_SCHEMA_ERRORS_H_
+
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "absl/types/optional.h"
+
+namespace ctlstore {
+
+// Stable reasons: part of the API (google.rpc.ErrorInfo.reason). Never rename one.
+namespace reason {
+inline constexpr char kInvalidName[] = "INVALID_NAME";
+inline constexpr char kInvalidSchema[] = "INVALID_SCHEMA";
+inline constexpr char kInvalidValue[] = "INVALID_VALUE";
+inline constexpr char kInvalidRequest[] = "INVALID_REQUEST";
+inline constexpr char kInvalidKey[] = "INVALID_KEY";
+inline constexpr char kTooLarge[] = "TOO_LARGE";
+inline constexpr char kUnknownField[] = "UNKNOWN_FIELD";
+inline constexpr char kFamilyNotFound[] = "FAMILY_NOT_FOUND";
+inline constexpr char kTableNotFound[] = "TABLE_NOT_FOUND";
+inline constexpr char kTableDiffers[] = "TABLE_DIFFERS";
+inline constexpr char kFieldDiffers[] = "FIELD_DIFFERS";
+inline constexpr char kWriterDiffers[] = "WRITER_DIFFERS";
+inline constexpr char kBadCredentials[] = "BAD_CREDENTIALS";
+inline constexpr char kCookieMismatch[] = "COOKIE_MISMATCH";
+inline constexpr char kCtldbUnavailable[] = "CTLDB_UNAVAILABLE";
+inline constexpr char kCtldbBusy[] = "CTLDB_BUSY";
+inline constexpr char kOutcomeUnknown[] = "OUTCOME_UNKNOWN";
+inline constexpr char kLdbUnavailable[] = "LDB_UNAVAILABLE";
+}  // namespace reason
+
+// INVALID_ARGUMENT about one field of a request. `field` is its path as the caller wrote it
+// ("mutations[3].values.code"); `message` says what is wrong, the limit and the value's size, and
+// begins without the path, which is put in front of it.
+absl::Status InvalidField(absl::string_view field, absl::string_view error_reason,
+                          absl::string_view message);
+
+// A status of any other code with a stable reason.
+absl::Status ErrorWithReason(absl::StatusCode code, absl::string_view error_reason,
+                             absl::string_view message);
+
+// `status` with `prefix` put in front of its field path and its message; statuses without a field
+// path are returned unchanged. For callers that know where in a request the checked part stands:
+// InvalidField("code", ...) under "mutations[3].values." names "mutations[3].values.code".
+absl::Status UnderField(absl::string_view prefix, const absl::Status& status);
+
+// `status` with the advice to try again after `delay`.
+absl::Status WithRetryDelay(absl::Status status, absl::Duration delay);
+
+// The details, where the status has them.
+absl::optional<std::string> ErrorReason(const absl::Status& status);
+absl::optional<std::string> ErrorField(const absl::Status& status);
+absl::optional<absl::Duration> RetryDelay(const absl::Status& status);
+
+}  // namespace ctlstore
+
+#endif  // CTLSTORE_COMMON_SCHEMA_ERRORS_H_

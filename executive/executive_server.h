@@ -1,0 +1,51 @@
+// The executive as one object: ctldb, logic and gRPC server together.
+
+#ifndef CTLSTORE_EXECUTIVE_EXECUTIVE_SERVER_H_
+#define CTLSTORE_EXECUTIVE_EXECUTIVE_SERVER_H_
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/ctldb/connection.h"
+#include "common/ctldb/target.h"
+#include "common/rpc/server.h"
+
+namespace ctlstore::executive {
+
+// Serves the Executive API from Start() until Shutdown() or its destruction. Any number of
+// executives can share a ctldb. Thread-safe.
+class ExecutiveServer {
+ public:
+  struct Options {
+    ctldb::Target ctldb;
+    ctldb::ConnectionOptions connection;
+    size_t max_ctldb_connections = 16;
+    rpc::ServerOptions server;
+  };
+
+  // Creates or checks the ctldb's tables, completes what an executive that died has left, and
+  // serves.
+  static absl::StatusOr<std::unique_ptr<ExecutiveServer>> Start(const Options& options);
+  ~ExecutiveServer();
+  ExecutiveServer(const ExecutiveServer&) = delete;
+  ExecutiveServer& operator=(const ExecutiveServer&) = delete;
+
+  // Where it listens.
+  const std::vector<std::string>& addresses() const;
+
+  // Lets calls under way end within `grace`.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  class Impl;
+  explicit ExecutiveServer(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ctlstore::executive
+
+#endif  // CTLSTORE_EXECUTIVE_EXECUTIVE_SERVER_H_

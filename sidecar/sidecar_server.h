@@ -1,0 +1,49 @@
+// The sidecar as one object: reader and gRPC server together.
+
+#ifndef CTLSTORE_SIDECAR_SIDECAR_SERVER_H_
+#define CTLSTORE_SIDECAR_SIDECAR_SERVER_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/rpc/server.h"
+
+namespace ctlstore::sidecar {
+
+// Serves the Sidecar API from Start() until Shutdown() or its destruction, also while there is no
+// LDB yet. Thread-safe.
+class SidecarServer {
+ public:
+  struct Options {
+    std::string ldb_path;
+    rpc::ServerOptions server;
+    // The most rows that one ListRows answers with.
+    int64_t max_list_rows = 100000;
+    // How long one ListRows may take; it holds back the LDB's WAL for that time.
+    absl::Duration max_list_duration = absl::Seconds(30);
+  };
+
+  static absl::StatusOr<std::unique_ptr<SidecarServer>> Start(const Options& options);
+  ~SidecarServer();
+  SidecarServer(const SidecarServer&) = delete;
+  SidecarServer& operator=(const SidecarServer&) = delete;
+
+  // Where it listens.
+  const std::vector<std::string>& addresses() const;
+
+  // Lets calls under way end within `grace`.
+  void Shutdown(absl::Duration grace);
+
+ private:
+  class Impl;
+  explicit SidecarServer(std::unique_ptr<Impl> impl);
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ctlstore::sidecar
+
+#endif  // CTLSTORE_SIDECAR_SIDECAR_SERVER_H_
