@@ -35,6 +35,13 @@ class ValueView {
   ValueView(Integer integer)  // NOLINT
       : kind_(ValueKind::kInteger), integer_(integer) {}
   ValueView(double decimal) : kind_(ValueKind::kDecimal), decimal_(decimal) {}  // NOLINT
+  // Would become decimals otherwise, and large numbers lose digits.
+  template <typename Other,
+            std::enable_if_t<std::is_integral_v<Other> &&
+                                 (std::is_same_v<Other, bool> ||
+                                  (std::is_unsigned_v<Other> && sizeof(Other) >= 8)),
+                             char> = 0>
+  ValueView(Other) = delete;  // NOLINT
 
   static ValueView Bytes(absl::string_view bytes) {
     ValueView view(bytes);

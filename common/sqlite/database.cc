@@ -1,5 +1,9 @@
 #include "common/sqlite/database.h"
 
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace ctlstore::sqlite {
@@ -44,9 +48,12 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
                                                          absl::Duration busy_timeout) {
   const int flags =
       mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  if (path.empty()) return absl::InvalidArgumentError("a database needs a file name");
+  // SQLite may be built to take a name that begins so for a URI.
+  const std::string file = absl::StartsWith(path, "file:") ? absl::StrCat("./", path) : path;
   sqlite3* handle = nullptr;
   // NOMUTEX: a connection is used by one thread at a time, so SQLite need not lock it.
-  const int code = sqlite3_open_v2(path.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX, nullptr);
+  const int code = sqlite3_open_v2(file.c_str(), &handle, flags | SQLITE_OPEN_NOMUTEX, nullptr);
   if (code != SQLITE_OK) {
     absl::Status status = StatusFromCode(code, handle, absl::StrCat("cannot open ", path));
     sqlite3_close(handle);
@@ -54,7 +61,9 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
   }
   std::unique_ptr<Database> database(new Database(handle));
   sqlite3_extended_result_codes(handle, 1);
-  sqlite3_busy_timeout(handle, static_cast<int>(absl::ToInt64Milliseconds(busy_timeout)));
+  sqlite3_busy_timeout(handle,
+                       static_cast<int>(std::min<int64_t>(absl::ToInt64Milliseconds(busy_timeout),
+                                                          std::numeric_limits<int>::max())));
   sqlite3_wal_autocheckpoint(handle, 0);
   sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   return database;
@@ -62,12 +71,21 @@ absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path
 
 Database::~Database() { sqlite3_close(db_); }
 
-absl::StatusOr<std::unique_ptr<Statement>> Database::Prepare(absl::string_view sql) {
+absl::StatusOr<std::unique_ptr<Statement>> Database::Prepare(absl::string_view sql,
+                                                             absl::string_view* tail) {
+  if (sql.size() > static_cast<size_t>(sqlite3_limit(db_, SQLITE_LIMIT_SQL_LENGTH, -1))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a statement of ", sql.size(), " bytes is too long for SQLite"));
+  }
+  // An empty view may have no data, which SQLite would take for a mistake.
+  if (sql.data() == nullptr) sql = "";
   sqlite3_stmt* statement = nullptr;
+  const char* rest = nullptr;
   const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()),
-                                      SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+                                      SQLITE_PREPARE_PERSISTENT, &statement, &rest);
   if (code != SQLITE_OK) return StatusFromCode(code, db_, "cannot prepare a statement");
   if (statement == nullptr) return absl::InvalidArgumentError("there is no statement in the text");
+  if (tail != nullptr) *tail = sql.substr(rest - sql.data());
   return std::unique_ptr<Statement>(new Statement(statement));
 }
 
@@ -87,7 +105,7 @@ absl::Status Database::Checkpoint(bool* wal_reset) {
                                              &frames_in_wal, &frames_moved);
   *wal_reset = code == SQLITE_OK && frames_in_wal == 0;
   // A reader that still looks at an old state is no error: the next checkpoint goes further.
-  if (code == SQLITE_BUSY) return absl::OkStatus();
+  if ((code & 0xff) == SQLITE_BUSY) return absl::OkStatus();
   return StatusFromCode(code, db_, "cannot checkpoint");
 }
 

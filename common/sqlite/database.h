@@ -46,7 +46,10 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  absl::StatusOr<std::unique_ptr<Statement>> Prepare(absl::string_view sql);
+  // Prepares the first statement in `sql`. `*tail`, where given, receives the text behind it.
+  // INVALID_ARGUMENT where there is no statement.
+  absl::StatusOr<std::unique_ptr<Statement>> Prepare(absl::string_view sql,
+                                                     absl::string_view* tail = nullptr);
 
   // Runs all statements in `sql`, throwing rows away.
   absl::Status Execute(absl::string_view sql);
@@ -58,8 +61,7 @@ class Database {
   bool in_transaction() const;
 
   // Moves what is in the WAL to the database file, and empties the WAL where no reader is in the
-  // way
-  // (`*wal_reset` tells). Waits at most the busy timeout.
+  // way (`*wal_reset` tells). Waits for readers at most the busy timeout.
   absl::Status Checkpoint(bool* wal_reset);
 
   sqlite3* handle() const { return db_; }
