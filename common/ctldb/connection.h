@@ -90,6 +90,9 @@ class Connection {
 
   virtual bool in_transaction() const = 0;
 
+  // Whether the connection is known to be of no more use. Asks nobody.
+  virtual bool broken() const { return false; }
+
   // Whether the connection still answers; may ask the database.
   virtual bool Alive() = 0;
 };

@@ -33,16 +33,27 @@ class Dialect {
   virtual std::vector<std::string> AddFields(const TableName& table,
                                              absl::Span<const Field> fields) const = 0;
 
+  // Which tables a query is about. Databases find one by its name much faster than by a pattern.
+  enum class Match {
+    kName,
+    // LIKE, with '!' as the pattern's escape character.
+    kPattern,
+  };
+
   // A query for (table name, column name, column type, position in key from 1 or 0), ordered by
-  // table and column position, of all tables whose name matches the LIKE pattern in its one
-  // parameter. The pattern's escape character is '!'.
-  virtual std::string ColumnsQuery() const = 0;
+  // table and column position. Its two parameters are both the name, or both the pattern. Where the
+  // database compares names without case, more tables than asked for may come.
+  virtual std::string ColumnsQuery(Match match) const = 0;
 
   // The field type of a column type as that query shows it; NOT_FOUND where no field type has it.
   virtual absl::StatusOr<FieldType> TypeOfColumn(absl::string_view column_type) const = 0;
 
   // INSERT that does nothing where the key is there already: the words before INTO.
   virtual absl::string_view InsertIgnore() const = 0;
+
+  // What follows a SELECT that locks its rows until the end of the transaction. Empty where a
+  // transaction that writes has locked everything anyway.
+  virtual absl::string_view ForUpdate() const = 0;
 };
 
 }  // namespace ctlstore::ctldb

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/ctldb/connection.h"
 #include "common/schema/ledger_entry.h"
@@ -26,7 +27,8 @@ class LedgerReader {
   //
   // Sequences normally follow one another. Where one does not, the ledger is looked at again in a
   // fresh snapshot; a gap that is still there is accepted (older ledgers have harmless ones, left
-  // by rolled back transactions) and counted in gaps().
+  // by rolled back transactions) and counted in gaps(). UNAVAILABLE (CTLDB_UNAVAILABLE) also where
+  // no executive has set the ctldb up yet.
   absl::StatusOr<std::vector<LedgerEntry>> ReadAfter(int64_t sequence, size_t max_entries,
                                                      size_t max_bytes);
 
@@ -38,11 +40,15 @@ class LedgerReader {
 
  private:
   absl::StatusOr<Connection*> Connected();
+  // What the caller gets for a failed query; drops a connection that may be broken.
+  absl::Status Failed(absl::Status status);
 
   const Target target_;
   const ConnectionOptions options_;
   std::unique_ptr<Connection> connection_;
   int64_t gaps_ = 0;
+  // How large the last entries were; large to begin with, so that the first query is a small one.
+  size_t average_bytes_ = 64 * 1024;
 };
 
 }  // namespace ctlstore::ctldb

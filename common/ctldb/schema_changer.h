@@ -9,9 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/ctldb/connection_pool.h"
@@ -28,7 +31,9 @@ namespace ctlstore::ctldb {
 // its intent. Where DDL is transactional (SQLite) all of it is one transaction and no intent is
 // left.
 //
-// Thread-safe. Holds two of the pool's connections during a change.
+// Thread-safe: changes of one SchemaChanger wait for one another. Holds two of the pool's
+// connections during a change (one where DDL is transactional), so it must not be called by who
+// holds one.
 class SchemaChanger {
  public:
   // Called at named points of a change, for tests that die there: an error return leaves the change
@@ -53,8 +58,23 @@ class SchemaChanger {
   absl::Status CompletePending(absl::Time deadline);
 
  private:
+  class Change;
+  // Looks at the tables as they are and returns the ledger statements of what is still to be
+  // changed.
+  using Plan = absl::FunctionRef<absl::StatusOr<std::vector<std::string>>(Connection* connection)>;
+
+  // Carries out what `plan` returns; returns its ledger sequence, 0 where that was nothing.
+  absl::StatusOr<int64_t> Carry(Plan plan, absl::Time deadline);
+  // Calls `work` with the connections for it, while no other change of this object is under way.
+  absl::Status WithChange(absl::Time deadline, absl::FunctionRef<absl::Status(Change&)> work);
+  // Waits until no other change of this object is under way, and keeps others waiting.
+  absl::Status TakeTurn(absl::Time deadline);
+  void GiveTurn();
+
   ConnectionPool* const pool_;
   const FaultPoint fault_point_;
+  absl::Mutex mutex_;
+  bool changing_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace ctlstore::ctldb

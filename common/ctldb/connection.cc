@@ -1,0 +1,29 @@
+#include "common/ctldb/connection.h"
+
+#include <utility>
+
+#include "common/ctldb/mariadb_connection.h"
+#include "common/ctldb/sqlite_connection.h"
+
+namespace ctlstore::ctldb {
+
+absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const Target& target,
+                                                             const ConnectionOptions& options) {
+  switch (target.kind) {
+    case Target::Kind::kMariadb: {
+      absl::StatusOr<std::unique_ptr<MariadbConnection>> connection =
+          MariadbConnection::Open(target, options);
+      if (!connection.ok()) return connection.status();
+      return *std::move(connection);
+    }
+    case Target::Kind::kSqlite: {
+      absl::StatusOr<std::unique_ptr<SqliteConnection>> connection =
+          SqliteConnection::Open(target, options);
+      if (!connection.ok()) return connection.status();
+      return *std::move(connection);
+    }
+  }
+  return absl::InternalError("unknown kind of ctldb");
+}
+
+}  // namespace ctlstore::ctldb
