@@ -23,8 +23,9 @@ struct ServerOptions {
   std::vector<std::string> listen;
   // Larger messages are refused with RESOURCE_EXHAUSTED.
   int max_receive_bytes = 4 << 20;
-  // The most threads that gRPC may use.
-  int max_threads = 64;
+  // The most threads that gRPC may use. Each call under way takes one; more calls than that are
+  // refused with RESOURCE_EXHAUSTED.
+  int max_threads = 256;
 };
 
 // Runs from Start() until Shutdown() or its destruction. Thread-safe.

@@ -1,0 +1,100 @@
+// One Mutate request, from what the caller wrote to what the databases get.
+
+#ifndef CTLSTORE_EXECUTIVE_MUTATION_PLAN_H_
+#define CTLSTORE_EXECUTIVE_MUTATION_PLAN_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
+#include "common/ctldb/connection.h"
+#include "common/ctldb/ledger_transaction.h"
+#include "common/schema/names.h"
+#include "common/schema/table_schema.h"
+#include "common/schema/value.h"
+
+namespace ctlstore::executive {
+
+// One row to write or to delete, as the caller wrote it: nothing is checked yet.
+struct Mutation {
+  absl::string_view table;
+  bool remove = false;
+  // By field name, in any order.
+  std::vector<std::pair<absl::string_view, ValueView>> values;
+};
+
+// All views must outlive the plan that is made of the request.
+struct MutateRequest {
+  absl::string_view family;
+  std::vector<Mutation> mutations;
+  // Where set, becomes the writer's cookie.
+  absl::optional<absl::string_view> cookie;
+  // Where set, has to be the writer's cookie.
+  absl::optional<absl::string_view> check_cookie;
+};
+
+// The path of a value in a request: "mutations[3].values.code". A name that is too long to be any
+// field's is cut, so that the error stays small.
+std::string MutationValuePath(size_t mutation, absl::string_view name);
+
+// What of a request can be checked without knowing any table: the family's name, the number of
+// mutations, the sizes of the cookies, the tables' names. INVALID_ARGUMENT names the field.
+absl::Status CheckMutateRequest(const MutateRequest& request);
+
+// A request that is valid for the definitions of its tables, with its rows in the tables' order and
+// its ledger statements. Making one touches no database; applying one checks nothing but the
+// cookie, so any number of plans can be applied within one ledger transaction.
+//
+// Immutable: const access is thread-safe.
+class MutationPlan {
+ public:
+  // The definition of a table; NOT_FOUND where there is none.
+  using TableFinder =
+      absl::FunctionRef<absl::StatusOr<std::shared_ptr<const TableSchema>>(const TableName& name)>;
+
+  // INVALID_ARGUMENT names the field in the request ("mutations[3].values.code"): reason
+  // UNKNOWN_FIELD, INVALID_KEY, INVALID_VALUE, INVALID_REQUEST or TOO_LARGE. `find_table` is called
+  // once for each table, and its errors are returned.
+  static absl::StatusOr<MutationPlan> Create(const MutateRequest& request, TableFinder find_table);
+
+  // Writes the rows, the ledger's entries and the writer's cookie, in the requests' order. Returns
+  // the last ledger sequence. `transaction` is one of `connection`. After an error it has to be
+  // rolled back, to the savepoint before this call at least.
+  //   ABORTED (COOKIE_MISMATCH), NOT_FOUND where the writer is not there any more, INVALID_ARGUMENT
+  //   for a row that this database cannot hold, and what the connection's calls return.
+  absl::StatusOr<int64_t> Apply(absl::string_view writer, ctldb::Connection* connection,
+                                ctldb::LedgerTransaction* transaction) const;
+
+  // One for each mutation, in order.
+  const std::vector<std::string>& statements() const { return statements_; }
+
+  // The definitions that the plan was made with, each table once.
+  const std::vector<std::shared_ptr<const TableSchema>>& tables() const { return tables_; }
+
+ private:
+  struct Step {
+    const TableSchema* schema;
+    bool remove;
+    // The row in table order, or the key in key order.
+    std::vector<ValueView> values;
+  };
+
+  MutationPlan() = default;
+
+  std::vector<std::shared_ptr<const TableSchema>> tables_;
+  std::vector<Step> steps_;
+  std::vector<std::string> statements_;
+  absl::optional<absl::string_view> cookie_;
+  absl::optional<absl::string_view> check_cookie_;
+};
+
+}  // namespace ctlstore::executive
+
+#endif  // CTLSTORE_EXECUTIVE_MUTATION_PLAN_H_
