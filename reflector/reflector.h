@@ -74,7 +74,8 @@ class Reflector {
   State state() const;
 
  private:
-  absl::StatusOr<size_t> Step();
+  // Reads once and applies what came. True where there may be more at once.
+  absl::StatusOr<bool> Step();
   void Record(const absl::Status& status);
 
   Source* const source_;

@@ -1,0 +1,435 @@
+// The reflector from a real ctldb to a real local database.
+
+#include "reflector/reflector_runner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "common/ctldb/catalog.h"
+#include "common/ctldb/connection.h"
+#include "common/ctldb/connection_pool.h"
+#include "common/ctldb/ledger_transaction.h"
+#include "common/ctldb/own_tables.h"
+#include "common/ctldb/schema_changer.h"
+#include "common/ctldb/testing/mariadb_server.h"
+#include "common/ldb/reader.h"
+#include "common/schema/table_schema.h"
+#include "common/sql/ledger_statements.h"
+
+namespace ctlstore::reflector {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAreArray;
+
+constexpr absl::Duration kPatience = absl::Seconds(60);
+
+bool Eventually(const std::function<bool()>& condition) {
+  const absl::Time give_up = absl::Now() + kPatience;
+  while (!condition()) {
+    if (absl::Now() > give_up) return false;
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  return true;
+}
+
+TableSchema Places() {
+  return *TableSchema::Create("geo", "places",
+                              {{"code", FieldType::kString},
+                               {"number", FieldType::kInteger},
+                               {"name", FieldType::kText},
+                               {"share", FieldType::kDecimal},
+                               {"raw", FieldType::kBinary}},
+                              {"code", "number"});
+}
+
+std::string RowText(absl::Span<const ValueView> row) {
+  return absl::StrJoin(row, "|", [](std::string* out, const ValueView& value) {
+    switch (value.kind()) {
+      case ValueKind::kNull:
+        return absl::StrAppend(out, "null");
+      case ValueKind::kInteger:
+        return absl::StrAppend(out, "integer ", value.integer());
+      case ValueKind::kDecimal:
+        return absl::StrAppend(out, "decimal ", absl::StrFormat("%.17g", value.decimal()));
+      case ValueKind::kText:
+        return absl::StrAppend(out, "text ", value.data());
+      case ValueKind::kBytes:
+        return absl::StrAppend(out, "bytes ", value.data());
+    }
+  });
+}
+
+// One server for all of the tests that need one.
+class MariadbEnvironment : public ::testing::Environment {
+ public:
+  void TearDown() override { server_.reset(); }
+
+  ctldb::testing::MariadbServer* server() {
+    if (server_ == nullptr) {
+      auto started = ctldb::testing::MariadbServer::Start();
+      if (!started.ok()) {
+        ADD_FAILURE() << started.status();
+        return nullptr;
+      }
+      server_ = *std::move(started);
+    }
+    return server_.get();
+  }
+
+ private:
+  std::unique_ptr<ctldb::testing::MariadbServer> server_;
+};
+auto* const mariadb =
+    static_cast<MariadbEnvironment*>(::testing::AddGlobalTestEnvironment(new MariadbEnvironment));
+
+// Tests run on each kind of ctldb.
+class ReflectorRunnerTest : public ::testing::TestWithParam<ctldb::Target::Kind> {
+ protected:
+  void SetUp() override {
+    folder_ = absl::StrCat(::testing::TempDir(), "/reflector_XXXXXX");
+    ASSERT_NE(mkdtemp(&folder_[0]), nullptr);
+    if (GetParam() == ctldb::Target::Kind::kMariadb) {
+      ASSERT_NE(mariadb->server(), nullptr);
+      options_.ctldb = mariadb->server()->NewDatabase();
+    } else {
+      options_.ctldb.kind = ctldb::Target::Kind::kSqlite;
+      options_.ctldb.path = folder_ + "/ctldb.db";
+    }
+    options_.ldb_path = folder_ + "/ldb.db";
+    options_.reflector.poll_interval = absl::Milliseconds(10);
+    options_.reflector.max_retry_pause = absl::Milliseconds(200);
+    options_.reflector.max_entries_per_query = 7;
+  }
+
+  void TearDown() override {
+    runner_.reset();
+    pool_.reset();
+    std::filesystem::remove_all(folder_);
+  }
+
+  void StartReflector() {
+    runner_.reset();
+    auto runner = ReflectorRunner::Start(options_);
+    ASSERT_TRUE(runner.ok()) << runner.status();
+    runner_ = *std::move(runner);
+  }
+
+  void OpenCtldb() {
+    pool_ = std::make_unique<ctldb::ConnectionPool>(
+        [this] { return ctldb::Connection::Open(options_.ctldb, options_.connection); }, 4);
+    const auto lease = Lease();
+    ASSERT_TRUE(lease.ok()) << lease.status();
+    const absl::Status status = ctldb::EnsureOwnTables(lease->get());
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  absl::StatusOr<ctldb::ConnectionPool::Lease> Lease() {
+    return pool_->Acquire(absl::Now() + kPatience);
+  }
+
+  void CreatePlaces() {
+    {
+      const auto lease = Lease();
+      ASSERT_TRUE(lease.ok()) << lease.status();
+      const absl::Status status = ctldb::CreateFamily(lease->get(), "geo");
+      ASSERT_TRUE(status.ok()) << status;
+    }
+    const auto sequence =
+        ctldb::SchemaChanger(pool_.get()).CreateTables({Places()}, absl::Now() + kPatience);
+    ASSERT_TRUE(sequence.ok()) << sequence.status();
+    last_sequence_ = *sequence;
+  }
+
+  // One ledger transaction that writes `count` rows, in the ctldb and in its ledger.
+  absl::Status TryWritePlaces(const std::string& code, int count, const std::string& name) {
+    const TableSchema schema = Places();
+    const auto lease = Lease();
+    if (!lease.ok()) return lease.status();
+    auto transaction = ctldb::LedgerTransaction::Begin(lease->get());
+    if (!transaction.ok()) return transaction.status();
+    std::vector<std::string> statements;
+    for (int i = 0; i < count; ++i) {
+      const ValueView row[] = {code, i, name, i / 3.0, ValueView::Bytes(name)};
+      absl::Status status = transaction->Upsert(schema, row);
+      if (!status.ok()) return status;
+      statements.push_back(sql::UpsertStatement(schema, row));
+    }
+    const auto sequence = transaction->Append(statements);
+    if (!sequence.ok()) return sequence.status();
+    absl::Status status = transaction->Commit();
+    if (status.ok()) last_sequence_ = *sequence;
+    return status;
+  }
+
+  void WritePlaces(const std::string& code, int count, const std::string& name) {
+    const absl::Status status = TryWritePlaces(code, count, name);
+    ASSERT_TRUE(status.ok()) << status;
+  }
+
+  // A ledger entry as somebody else has put it there.
+  void AppendRaw(int64_t sequence, const std::string& statement) {
+    const auto lease = Lease();
+    ASSERT_TRUE(lease.ok()) << lease.status();
+    const auto changed = (*lease)->Execute(
+        "INSERT INTO ctlstore_dml_ledger (seq, leader_ts, statement) VALUES (?, ?, ?)",
+        {sequence, "2020-02-03 04:05:06", statement});
+    ASSERT_TRUE(changed.ok()) << changed.status();
+    last_sequence_ = sequence;
+  }
+
+  void WaitUntilApplied() {
+    ldb::Reader reader(options_.ldb_path);
+    const absl::Status status = reader.WaitForSequence(last_sequence_, absl::Now() + kPatience);
+    ASSERT_TRUE(status.ok()) << status << "; " << runner_->state().last_error;
+  }
+
+  std::vector<std::string> CtldbRows() {
+    std::vector<std::string> rows;
+    const auto lease = Lease();
+    EXPECT_TRUE(lease.ok()) << lease.status();
+    if (!lease.ok()) return rows;
+    const absl::Status status =
+        (*lease)->Query("SELECT code, number, name, share, raw FROM geo___places", {},
+                        [&](absl::Span<const ValueView> row) {
+                          rows.push_back(RowText(row));
+                          return absl::OkStatus();
+                        });
+    EXPECT_TRUE(status.ok()) << status;
+    return rows;
+  }
+
+  std::vector<std::string> LdbRows(const std::string& family = "geo",
+                                   const std::string& table = "places") {
+    std::vector<std::string> rows;
+    ldb::Reader reader(options_.ldb_path);
+    ldb::RowIterator iterator = reader.ListRows(family, table, {});
+    while (iterator.Next()) {
+      std::vector<ValueView> row;
+      for (size_t i = 0; i < iterator.row().size(); ++i) row.push_back(iterator.row().value(i));
+      rows.push_back(RowText(row));
+    }
+    EXPECT_TRUE(iterator.status().ok()) << iterator.status();
+    return rows;
+  }
+
+  void ExpectSameRows() {
+    const std::vector<std::string> expected = CtldbRows();
+    EXPECT_THAT(expected, ::testing::Not(IsEmpty()));
+    EXPECT_THAT(LdbRows(), UnorderedElementsAreArray(expected));
+  }
+
+  std::string folder_;
+  ReflectorRunner::Options options_;
+  std::unique_ptr<ctldb::ConnectionPool> pool_;
+  std::unique_ptr<ReflectorRunner> runner_;
+  int64_t last_sequence_ = 0;
+};
+
+INSTANTIATE_TEST_SUITE_P(Ctldbs, ReflectorRunnerTest,
+                         ::testing::Values(ctldb::Target::Kind::kSqlite,
+                                           ctldb::Target::Kind::kMariadb),
+                         [](const auto& info) {
+                           return info.param == ctldb::Target::Kind::kSqlite ? "Sqlite" : "Mariadb";
+                         });
+
+TEST_P(ReflectorRunnerTest, TheLdbSaysTheSameAsTheCtldb) {
+  OpenCtldb();
+  CreatePlaces();
+  WritePlaces("it's \\ \xF0\x9F\x98\x80", 30, "name");
+  WritePlaces("b", 1, "");
+  StartReflector();
+  WaitUntilApplied();
+  ExpectSameRows();
+  EXPECT_EQ(runner_->state().applied_sequence, last_sequence_);
+  EXPECT_EQ(runner_->ledger_gaps(), 0);
+}
+
+TEST_P(ReflectorRunnerTest, ChangesArriveWhileItRuns) {
+  OpenCtldb();
+  StartReflector();
+  CreatePlaces();
+  WaitUntilApplied();
+  for (int i = 0; i < 20; ++i) WritePlaces(absl::StrCat("c", i % 7), i % 5 + 1, absl::StrCat(i));
+  const auto added =
+      ctldb::SchemaChanger(pool_.get())
+          .AddFields(Places().name(), {{"extra", FieldType::kString}}, absl::Now() + kPatience);
+  ASSERT_TRUE(added.ok()) << added.status();
+  last_sequence_ = *added;
+  WaitUntilApplied();
+  const auto schema = ldb::Reader(options_.ldb_path).GetTable("geo", "places");
+  ASSERT_TRUE(schema.ok()) << schema.status();
+  EXPECT_TRUE(schema->FindField("extra").has_value());
+  EXPECT_EQ(LdbRows().size(), CtldbRows().size());
+}
+
+TEST_P(ReflectorRunnerTest, GoesOnWhereItStopped) {
+  OpenCtldb();
+  CreatePlaces();
+  WritePlaces("a", 5, "first");
+  StartReflector();
+  WaitUntilApplied();
+  runner_->Stop();
+  WritePlaces("a", 3, "second");
+  WritePlaces("b", 20, "second");
+  StartReflector();
+  WaitUntilApplied();
+  ExpectSameRows();
+}
+
+TEST_P(ReflectorRunnerTest, WaitsForACtldbThatHasNoTablesYet) {
+  StartReflector();
+  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 2; }));
+  EXPECT_FALSE(runner_->state().last_error.ok());
+  OpenCtldb();
+  CreatePlaces();
+  WritePlaces("a", 5, "name");
+  WaitUntilApplied();
+  ExpectSameRows();
+  EXPECT_TRUE(Eventually([&] { return runner_->state().failures == 0; }));
+  EXPECT_TRUE(runner_->state().last_error.ok());
+}
+
+TEST_P(ReflectorRunnerTest, PlaysALedgerThatAGoExecutiveWrote) {
+  OpenCtldb();
+  AppendRaw(1,
+            "CREATE TABLE fam___tbl (\"a\" VARCHAR(191), \"b\" INTEGER, \"c\" REAL, "
+            "\"d\" BLOB, PRIMARY KEY(\"a\"));");
+  AppendRaw(2, "REPLACE INTO fam___tbl (\"a\",\"b\",\"c\",\"d\") VALUES('x',1,1.500000,x'00FF')");
+  AppendRaw(3, "--- BEGIN");
+  AppendRaw(4, "REPLACE INTO fam___tbl (\"a\",\"b\",\"c\",\"d\") VALUES('it''s',true,NULL,NULL)");
+  AppendRaw(5, "DELETE FROM fam___tbl WHERE \"a\" = 'x'");
+  AppendRaw(6, "--- COMMIT");
+  AppendRaw(7, "ALTER TABLE fam___tbl ADD COLUMN \"e\" TEXT");
+  AppendRaw(8, "CREATE TABLE fam___gone (\"a\" INTEGER, PRIMARY KEY(\"a\"));");
+  AppendRaw(9, "REPLACE INTO fam___gone (\"a\") VALUES(1)");
+  AppendRaw(10, "DELETE FROM fam___gone");
+  AppendRaw(11, "DROP TABLE IF EXISTS fam___gone");
+  AppendRaw(12,
+            "REPLACE INTO fam___tbl (\"a\",\"b\",\"c\",\"d\",\"e\") "
+            "VALUES('y',-9223372036854775808,-0.25,x'','line\nline')");
+  StartReflector();
+  WaitUntilApplied();
+  EXPECT_THAT(LdbRows("fam", "tbl"),
+              ElementsAre("text it's|integer 1|null|null|null",
+                          "text y|integer -9223372036854775808|decimal -0.25|bytes |"
+                          "text line\nline"));
+  EXPECT_EQ(ldb::Reader(options_.ldb_path).GetTable("fam", "gone").status().code(),
+            absl::StatusCode::kNotFound);
+  const auto position = ldb::Reader(options_.ldb_path).GetPosition();
+  ASSERT_TRUE(position.ok()) << position.status();
+  EXPECT_EQ(position->applied_sequence, 12);
+  EXPECT_EQ(position->applied_entry_time,
+            absl::FromCivil(absl::CivilSecond(2020, 2, 3, 4, 5, 6), absl::UTCTimeZone()));
+}
+
+TEST_P(ReflectorRunnerTest, AcceptsAndCountsAGapInTheLedger) {
+  OpenCtldb();
+  AppendRaw(1, "CREATE TABLE fam___tbl (\"a\" INTEGER, PRIMARY KEY(\"a\"));");
+  AppendRaw(2, "REPLACE INTO fam___tbl (\"a\") VALUES(2)");
+  AppendRaw(5, "REPLACE INTO fam___tbl (\"a\") VALUES(5)");
+  AppendRaw(6, "REPLACE INTO fam___tbl (\"a\") VALUES(6)");
+  StartReflector();
+  WaitUntilApplied();
+  EXPECT_THAT(LdbRows("fam", "tbl"), ElementsAre("integer 2", "integer 5", "integer 6"));
+  EXPECT_TRUE(Eventually([&] { return runner_->ledger_gaps() == 1; }));
+}
+
+TEST_P(ReflectorRunnerTest, AStatementThatDoesNotRunIsNotSkipped) {
+  OpenCtldb();
+  AppendRaw(1, "CREATE TABLE fam___tbl (\"a\" INTEGER, PRIMARY KEY(\"a\"));");
+  AppendRaw(2, "REPLACE INTO fam___nowhere (\"a\") VALUES(1)");
+  AppendRaw(3, "REPLACE INTO fam___tbl (\"a\") VALUES(3)");
+  StartReflector();
+  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 2; }));
+  EXPECT_LT(runner_->state().applied_sequence, 2);
+  EXPECT_THAT(std::string(runner_->state().last_error.message()), HasSubstr("ledger entry 2"));
+  // Somebody mends the ledger: it goes on by itself.
+  {
+    const auto lease = Lease();
+    ASSERT_TRUE(lease.ok()) << lease.status();
+    const auto changed =
+        (*lease)->Execute("UPDATE ctlstore_dml_ledger SET statement = ? WHERE seq = 2",
+                          {"REPLACE INTO fam___tbl (\"a\") VALUES(2)"});
+    ASSERT_TRUE(changed.ok()) << changed.status();
+  }
+  WaitUntilApplied();
+  EXPECT_THAT(LdbRows("fam", "tbl"), ElementsAre("integer 2", "integer 3"));
+}
+
+TEST_P(ReflectorRunnerTest, ASecondReflectorOnTheSameLdbSaysWhoHasIt) {
+  OpenCtldb();
+  StartReflector();
+  const auto second = ReflectorRunner::Start(options_);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kFailedPrecondition) << second.status();
+  EXPECT_THAT(std::string(second.status().message()), HasSubstr(absl::StrCat(getpid())));
+  // It is free again after an orderly end.
+  runner_->Stop();
+  StartReflector();
+}
+
+TEST_P(ReflectorRunnerTest, ADamagedLdbIsRefused) {
+  OpenCtldb();
+  std::ofstream(options_.ldb_path) << std::string(8192, 'x');
+  const auto runner = ReflectorRunner::Start(options_);
+  EXPECT_EQ(runner.status().code(), absl::StatusCode::kDataLoss) << runner.status();
+}
+
+TEST_P(ReflectorRunnerTest, StopMayBeCalledAgain) {
+  OpenCtldb();
+  StartReflector();
+  runner_->Stop();
+  runner_->Stop();
+  EXPECT_EQ(runner_->state().applied_sequence, 0);
+}
+
+class ReflectorOnMariadbTest : public ReflectorRunnerTest {};
+
+INSTANTIATE_TEST_SUITE_P(Ctldbs, ReflectorOnMariadbTest,
+                         ::testing::Values(ctldb::Target::Kind::kMariadb),
+                         [](const auto&) { return "Mariadb"; });
+
+TEST_P(ReflectorOnMariadbTest, CatchesUpAfterTheServerWasAway) {
+  OpenCtldb();
+  CreatePlaces();
+  WritePlaces("a", 10, "before");
+  StartReflector();
+  WaitUntilApplied();
+
+  mariadb->server()->Stop();
+  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 1; }));
+  EXPECT_EQ(runner_->state().last_error.code(), absl::StatusCode::kUnavailable)
+      << runner_->state().last_error;
+  // What has arrived is read meanwhile.
+  EXPECT_THAT(LdbRows(), SizeIs(10));
+
+  const absl::Status restarted = mariadb->server()->Restart();
+  ASSERT_TRUE(restarted.ok()) << restarted;
+  ASSERT_TRUE(Eventually([&] { return TryWritePlaces("b", 50, "after").ok(); }));
+  WaitUntilApplied();
+  ExpectSameRows();
+}
+
+}  // namespace
+}  // namespace ctlstore::reflector

@@ -1,0 +1,78 @@
+#include "sidecar/sidecar_flags.h"
+
+#include <glog/logging.h>
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/base/shutdown_signal.h"
+#include "common/ldb/ldb_flags.h"
+#include "common/rpc/server_flags.h"
+
+ABSL_FLAG(int64_t, max_list_rows, ctlstore::sidecar::SidecarServer::Options().max_list_rows,
+          "The most rows that one ListRows answers with; a longer list is truncated and says so.");
+ABSL_FLAG(int64_t, max_list_duration_ms, 30000,
+          "How long one ListRows may take, in milliseconds; then it fails with DEADLINE_EXCEEDED. "
+          "The LDB's WAL cannot be emptied and grows meanwhile.");
+
+namespace ctlstore::sidecar {
+namespace {
+
+constexpr int kStartError = 1;
+constexpr int kUsageError = 2;
+
+}  // namespace
+
+absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
+  const int64_t max_list_rows = absl::GetFlag(FLAGS_max_list_rows);
+  if (max_list_rows < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max_list_rows: must be at least 1, is ", max_list_rows));
+  }
+  const int64_t max_list_duration_ms = absl::GetFlag(FLAGS_max_list_duration_ms);
+  if (max_list_duration_ms < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max_list_duration_ms: must be at least 1, is ", max_list_duration_ms));
+  }
+  options->max_list_rows = max_list_rows;
+  options->max_list_duration = absl::Milliseconds(max_list_duration_ms);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SidecarServer::Options> SidecarOptionsFromFlags() {
+  SidecarServer::Options options;
+  absl::Status status = ReadSidecarFlags(&options);
+  if (!status.ok()) return status;
+  absl::StatusOr<rpc::ServerOptions> server = rpc::ServerOptionsFromFlags(kDefaultListen);
+  if (!server.ok()) return server.status();
+  options.server = *std::move(server);
+  options.ldb_path = ldb::LdbPathFromFlags();
+  return options;
+}
+
+int RunSidecar() {
+  // Never destroyed: its thread waits for signals until the process ends.
+  static ShutdownSignal* const shutdown = new ShutdownSignal;
+
+  const absl::StatusOr<SidecarServer::Options> options = SidecarOptionsFromFlags();
+  if (!options.ok()) {
+    LOG(ERROR) << "event=bad_flags error=\"" << options.status().message() << "\"";
+    return kUsageError;
+  }
+  absl::StatusOr<std::unique_ptr<SidecarServer>> server = SidecarServer::Start(*options);
+  if (!server.ok()) {
+    LOG(ERROR) << "event=start_failed service=sidecar error=\"" << server.status().ToString()
+               << "\"";
+    return kStartError;
+  }
+  shutdown->Wait();
+  (*server)->Shutdown(rpc::ShutdownGraceFromFlags());
+  LOG(INFO) << "event=sidecar_stopped";
+  return 0;
+}
+
+}  // namespace ctlstore::sidecar

@@ -1,0 +1,64 @@
+#include "sidecar/sidecar_flags.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+
+#include "absl/flags/declare.h"
+#include "absl/flags/flag.h"
+#include "absl/flags/reflection.h"
+
+ABSL_DECLARE_FLAG(int64_t, max_list_rows);
+ABSL_DECLARE_FLAG(int64_t, max_list_duration_ms);
+ABSL_DECLARE_FLAG(std::string, ldb);
+ABSL_DECLARE_FLAG(std::string, listen);
+
+namespace ctlstore::sidecar {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class SidecarFlagsTest : public ::testing::Test {
+ protected:
+  // Puts the flags back.
+  absl::FlagSaver saver_;
+};
+
+TEST_F(SidecarFlagsTest, ListensOnPort1331OfLoopback) {
+  const auto options = SidecarOptionsFromFlags();
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_THAT(options->server.listen, ElementsAre("127.0.0.1:1331"));
+  EXPECT_EQ(options->max_list_rows, 100000);
+  EXPECT_EQ(options->max_list_duration, absl::Seconds(30));
+}
+
+TEST_F(SidecarFlagsTest, TakesWhatTheFlagsSay) {
+  absl::SetFlag(&FLAGS_max_list_rows, 7);
+  absl::SetFlag(&FLAGS_max_list_duration_ms, 250);
+  absl::SetFlag(&FLAGS_ldb, "/some/ldb.db");
+  absl::SetFlag(&FLAGS_listen, "127.0.0.1:0,unix:/some/socket");
+  const auto options = SidecarOptionsFromFlags();
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->max_list_rows, 7);
+  EXPECT_EQ(options->max_list_duration, absl::Milliseconds(250));
+  EXPECT_EQ(options->ldb_path, "/some/ldb.db");
+  EXPECT_THAT(options->server.listen, ElementsAre("127.0.0.1:0", "unix:/some/socket"));
+}
+
+TEST_F(SidecarFlagsTest, LimitsBelowOneAreRefused) {
+  absl::SetFlag(&FLAGS_max_list_rows, 0);
+  auto options = SidecarOptionsFromFlags();
+  EXPECT_EQ(options.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(options.status().message()), HasSubstr("--max_list_rows"));
+  absl::SetFlag(&FLAGS_max_list_rows, 1);
+  absl::SetFlag(&FLAGS_max_list_duration_ms, -1);
+  options = SidecarOptionsFromFlags();
+  EXPECT_EQ(options.status().code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(options.status().message()), HasSubstr("--max_list_duration_ms"));
+}
+
+}  // namespace
+}  // namespace ctlstore::sidecar

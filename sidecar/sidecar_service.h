@@ -1,0 +1,46 @@
+// The Sidecar API over a local database.
+
+#ifndef CTLSTORE_SIDECAR_SIDECAR_SERVICE_H_
+#define CTLSTORE_SIDECAR_SIDECAR_SERVICE_H_
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/time/time.h"
+#include "common/base/clock.h"
+#include "common/ldb/reader.h"
+
+namespace grpc {
+class Service;
+}  // namespace grpc
+
+namespace ctlstore::sidecar {
+
+// Answers the calls of the contract in proto/ctlstore/v1/sidecar.proto. Thread-safe.
+class SidecarService {
+ public:
+  struct Options {
+    // The most rows that one ListRows answers with; at least 1.
+    int64_t max_list_rows = 100000;
+    // How long one ListRows may take, until its last page is handed to gRPC. The list's state of
+    // the database is let go at that moment, also when its client has stopped reading.
+    absl::Duration max_list_duration = absl::Seconds(30);
+  };
+
+  // The reader and the clock must outlive the service, and the service its gRPC server.
+  SidecarService(ldb::Reader* reader, Clock* clock, const Options& options);
+  ~SidecarService();
+  SidecarService(const SidecarService&) = delete;
+  SidecarService& operator=(const SidecarService&) = delete;
+
+  // What is given to a gRPC server.
+  grpc::Service* grpc_service();
+
+ private:
+  class Impl;
+  const std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace ctlstore::sidecar
+
+#endif  // CTLSTORE_SIDECAR_SIDECAR_SERVICE_H_
