@@ -1,0 +1,159 @@
+#include "cli/dev_command.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/flags/declare.h"
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "cli/command_result.h"
+#include "cli/dev_system.h"
+#include "cli/exit_status.h"
+#include "common/base/logging.h"
+#include "common/base/shutdown_signal.h"
+#include "common/ctldb/ctldb_flags.h"
+#include "executive/executive_flags.h"
+#include "heartbeat/heartbeat_flags.h"
+#include "reflector/reflector_flags.h"
+#include "sidecar/sidecar_flags.h"
+
+ABSL_FLAG(std::string, data_dir, "",
+          "The folder that holds everything. Empty: .local/share/ctlstore in the home folder.");
+ABSL_FLAG(std::string, executive_listen, ctlstore::executive::kDefaultListen,
+          "Where the executive serves: host:port (port 0 for a free one) or unix:/absolute/path.");
+ABSL_FLAG(std::string, sidecar_listen, ctlstore::sidecar::kDefaultListen,
+          "Where the sidecar serves: host:port (port 0 for a free one) or unix:/absolute/path.");
+
+ABSL_DECLARE_FLAG(std::string, ctldb);
+
+namespace ctlstore::cli {
+namespace {
+
+// When to say what it is waiting for.
+constexpr absl::Duration kReadyWithin = absl::Seconds(10);
+
+absl::StatusOr<std::string> DataFolder() {
+  std::string folder = absl::GetFlag(FLAGS_data_dir);
+  if (folder.empty()) {
+    const char* home = std::getenv("HOME");
+    if (home == nullptr || *home == '\0') {
+      return UsageError("there is no home folder: name the data's folder with --data_dir");
+    }
+    folder = absl::StrCat(home, "/.local/share/ctlstore");
+  }
+  std::error_code error;
+  const std::string absolute = std::filesystem::absolute(folder, error).string();
+  if (error) return UsageError(absl::StrCat("--data_dir: ", error.message()));
+  return absolute;
+}
+
+absl::StatusOr<DevSystem::Options> OptionsFromFlags() {
+  DevSystem::Options options;
+  absl::StatusOr<std::string> folder = DataFolder();
+  if (!folder.ok()) return folder.status();
+  options.data_dir = *std::move(folder);
+  if (!absl::GetFlag(FLAGS_ctldb).empty()) {
+    absl::StatusOr<ctldb::Target> target = ctldb::TargetFromFlags();
+    if (!target.ok()) return UsageError(target.status().message());
+    options.ctldb = *std::move(target);
+  }
+  absl::StatusOr<ctldb::ConnectionOptions> connection = ctldb::ConnectionOptionsFromFlags();
+  if (!connection.ok()) return UsageError(connection.status().message());
+  options.connection = *std::move(connection);
+  options.executive_listen = absl::GetFlag(FLAGS_executive_listen);
+  options.sidecar_listen = absl::GetFlag(FLAGS_sidecar_listen);
+  for (const absl::Status& status : {reflector::ReadReflectorFlags(&options.reflector),
+                                     sidecar::ReadSidecarFlags(&options.sidecar),
+                                     heartbeat::ReadHeartbeatFlags(&options.heartbeat)}) {
+    if (!status.ok()) return UsageError(status.message());
+  }
+  return options;
+}
+
+void ShowWhereItIs(const std::string& program, const DevSystem& system) {
+  const std::string executive = system.executive_address();
+  const std::string sidecar = system.sidecar_address();
+  const std::string executive_flag =
+      executive == executive::kDefaultListen ? "" : absl::StrCat(" --executive=", executive);
+  const std::string sidecar_flag =
+      sidecar == sidecar::kDefaultListen ? "" : absl::StrCat(" --sidecar=", sidecar);
+  std::cout << "executive (writes)  " << executive << "\n"
+            << "sidecar (reads)     " << sidecar << "\n"
+            << "local database      " << system.ldb_path() << "\n"
+            << "system of record    " << system.ctldb_name() << "\n"
+            << "\nTry in another terminal:\n\n"
+            << "  " << program << " family create demo" << executive_flag << "\n"
+            << "  " << program
+            << " table create demo greetings --fields=language:string,text:text --key=language"
+            << executive_flag << "\n"
+            << "  " << program << " put demo greetings language=en text=hello --writer_secret_file="
+            << system.writer_secret_path() << executive_flag << "\n"
+            << "  " << program << " get demo greetings en" << sidecar_flag << "\n"
+            << "  " << program << " list demo greetings" << sidecar_flag << "\n"
+            << "  " << program << " status" << sidecar_flag << "\n"
+            << "  grpcurl -plaintext -d '{\"family\":\"demo\",\"table\":\"greetings\",\"key\":"
+            << "[{\"text\":\"en\"}]}' " << sidecar << " ctlstore.v1.Sidecar/GetRow\n\n"
+            << "Ctrl-C ends it; the data stays.\n\n";
+}
+
+absl::Status Dev(const std::string& program) {
+  // Never destroyed: its thread waits for signals until the process ends.
+  static ShutdownSignal* const shutdown = new ShutdownSignal;
+
+  absl::StatusOr<DevSystem::Options> options = OptionsFromFlags();
+  if (!options.ok()) return options.status();
+  options->stop = shutdown->notification();
+  absl::StatusOr<std::unique_ptr<DevSystem>> system = DevSystem::Start(*options);
+  if (absl::IsCancelled(system.status())) return absl::OkStatus();
+  if (!system.ok()) return absl::InternalError(system.status().message());
+  ShowWhereItIs(program, **system);
+
+  while (true) {
+    const absl::Status ready =
+        (*system)->WaitUntilReady(absl::Now() + kReadyWithin, shutdown->notification());
+    if (absl::IsDeadlineExceeded(ready)) {
+      std::cerr << "not ready yet: " << ready.message() << "\n";
+      continue;
+    }
+    if (ready.ok()) std::cout << "ctlstore is ready" << std::endl;
+    break;
+  }
+  shutdown->Wait();
+  (*system)->Stop();
+  std::cout << "ctlstore has stopped\n";
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+Command DevCommand(const std::string& program) {
+  Command command;
+  command.name = "dev";
+  command.summary = "Runs everything in one process, on an embedded database";
+  command.description =
+      "An executive, a reflector, a sidecar and a heartbeat, with all data in one folder.\n"
+      "Writes the line 'ctlstore is ready' when a write has gone all the way to the local\n"
+      "database. Ctrl-C or SIGTERM ends it; started again, it goes on with the same data.\n\n"
+      "With --ctldb=mysql://... the system of record is a MariaDB or MySQL server.";
+  command.flags = {"data_dir", "executive_listen", "sidecar_listen", "poll_interval_ms",
+                   "heartbeat_interval_ms"};
+  command.flag_files = {"common/ctldb/", "common/base/"};
+  // Fast rather than cheap: there is one host only.
+  command.flag_defaults = {{"poll_interval_ms", "50"}, {"log_level", "warning"}};
+  command.run = [program](const std::vector<std::string>& arguments) {
+    InitLogging("ctlstore");
+    return Returning([&program](const std::vector<std::string>&) { return Dev(program); })(
+        arguments);
+  };
+  return command;
+}
+
+}  // namespace ctlstore::cli

@@ -1,0 +1,30 @@
+// ctlstore: one program for all services and for administration.
+
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "cli/command_table.h"
+#include "cli/dev_command.h"
+#include "cli/import_command.h"
+#include "cli/read_commands.h"
+#include "cli/schema_commands.h"
+#include "cli/service_commands.h"
+#include "cli/write_commands.h"
+#include "cli/writer_commands.h"
+
+int main(int argc, char** argv) {
+  using ctlstore::cli::CommandTable;
+  CommandTable commands;
+  commands.Add("Everything at once", {ctlstore::cli::DevCommand(argv[0])});
+  commands.Add("Read this host's copy", ctlstore::cli::ReadCommands());
+  std::vector<ctlstore::cli::Command> writing = ctlstore::cli::WriteCommands();
+  writing.push_back(ctlstore::cli::ImportCommand());
+  commands.Add("Write rows", writing);
+  commands.Add("Administer", ctlstore::cli::SchemaCommands());
+  commands.Add("Writers", ctlstore::cli::WriterCommands());
+  commands.Add("Run one service", ctlstore::cli::ServiceCommands());
+  const std::vector<std::string> arguments(argv, argv + argc);
+  return commands.Run(absl::MakeConstSpan(arguments).subspan(1), std::cout, std::cerr);
+}

@@ -1,0 +1,17 @@
+// Commands that read a host's copy.
+
+#ifndef CTLSTORE_CLI_READ_COMMANDS_H_
+#define CTLSTORE_CLI_READ_COMMANDS_H_
+
+#include <vector>
+
+#include "cli/command.h"
+
+namespace ctlstore::cli {
+
+// get, list, status.
+std::vector<Command> ReadCommands();
+
+}  // namespace ctlstore::cli
+
+#endif  // CTLSTORE_CLI_READ_COMMANDS_H_

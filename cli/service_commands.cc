@@ -1,0 +1,57 @@
+#include "cli/service_commands.h"
+
+#include <functional>
+#include <string>
+
+#include "common/base/logging.h"
+#include "executive/executive_flags.h"
+#include "heartbeat/heartbeat_flags.h"
+#include "reflector/reflector_flags.h"
+#include "sidecar/sidecar_flags.h"
+
+namespace ctlstore::cli {
+namespace {
+
+Command Service(const char* name, const char* summary, const char* description,
+                std::vector<std::string> flag_files, std::vector<std::string> flags,
+                std::function<int()> run) {
+  Command command;
+  command.name = name;
+  command.summary = summary;
+  command.description = description;
+  command.flag_files = std::move(flag_files);
+  command.flag_files.push_back("common/base/");
+  command.flags = std::move(flags);
+  command.run = [run = std::move(run)](const std::vector<std::string>&) {
+    InitLogging("ctlstore");
+    return run();
+  };
+  return command;
+}
+
+}  // namespace
+
+std::vector<Command> ServiceCommands() {
+  return {
+      Service("executive", "Runs the executive: the one door for changes to control data",
+              "Serves the Executive API on a ctldb (--ctldb), which it sets up itself. Any\n"
+              "number of executives can share one ctldb. SIGTERM or Ctrl-C ends it.",
+              {"executive/", "common/ctldb/", "common/rpc/server_flags"}, {},
+              executive::RunExecutive),
+      Service("reflector", "Runs a reflector: keeps this host's copy up with the ledger",
+              "Plays the ledger of a ctldb (--ctldb) into this host's local database (--ldb).\n"
+              "One reflector writes a local database; any number of programs read it.",
+              {"reflector/", "common/ctldb/", "common/ldb/"}, {}, reflector::RunReflector),
+      Service("sidecar", "Runs a sidecar: serves reads of this host's copy by gRPC",
+              "Serves the Sidecar API on this host's local database (--ldb), for programs that\n"
+              "do not read the file themselves.",
+              {"sidecar/", "common/ldb/", "common/rpc/server_flags"}, {}, sidecar::RunSidecar),
+      Service("heartbeat", "Runs a heartbeat: writes the time, from which hosts know their lag",
+              "Writes through an executive (--executive), in the name of a writer whose secret\n"
+              "is in --writer_secret_file or in the variable CTLSTORE_WRITER_SECRET.",
+              {"heartbeat/"}, {"executive", "writer", "writer_secret_file"},
+              heartbeat::RunHeartbeat),
+  };
+}
+
+}  // namespace ctlstore::cli
