@@ -1,0 +1,195 @@
+"""A whole ctlstore: executives on one ctldb, and hosts with a reflector and a sidecar each."""
+
+import re
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import grpc
+
+from harness.client import ExecutiveClient, SidecarClient, Writer, failure_of, open_channel
+from harness.compare import assert_same, wait_until_caught_up
+from harness.ctldb import Ctldb
+from harness.process import Process
+from harness.reflection import HEALTH_SERVING, check_health
+from harness.snapshot import CtldbSnapshot
+from harness.sqlite_content import read_ldb_sequence
+from harness.waiting import wait_until
+
+# Where the binaries lie, from the folder in which Bazel runs tests.
+BINARIES: Dict[str, str] = {
+    "executive": "executive/executive",
+    "reflector": "reflector/reflector",
+    "sidecar": "sidecar/sidecar",
+    "heartbeat": "heartbeat/heartbeat",
+    "ctlstore": "cli/ctlstore",
+}
+
+POLL_INTERVAL_MS = 20
+
+
+def binary(name: str) -> str:
+    return str(Path(BINARIES[name]).absolute())
+
+
+def tcp_address(process: Process) -> str:
+    """The address that the server chose for `127.0.0.1:0`, as its log tells."""
+    started = re.findall(r"event=\w+_started .*?listen=\S*?(127\.0\.0\.1:\d+)", process.log())
+    assert started, f"{process.name} does not log where it listens"
+    return started[-1]
+
+
+def wait_until_serving(process: Process, address: str) -> None:
+    """Returns once the server says that it serves; fails at once when the process ends."""
+
+    def serving() -> bool:
+        if not process.running():
+            raise AssertionError(f"{process.name} ended by itself:\n{process.log()[-4000:]}")
+        channel = open_channel(address)
+        try:
+            return check_health(channel) == HEALTH_SERVING
+        except grpc.RpcError:
+            return False
+        finally:
+            channel.close()
+
+    wait_until(serving, f"{process.name} serves at {address}")
+
+
+class Executive:
+    """An executive's process. It listens on a Unix socket, and on a TCP port that is free."""
+
+    def __init__(self, name: str, ctldb: Ctldb, socket_folder: Path, log_folder: Path) -> None:
+        self.address = f"unix:{socket_folder / name}.sock"
+        self.process = Process(
+            name,
+            [
+                binary("executive"),
+                f"--ctldb={ctldb.url}",
+                f"--listen={self.address},127.0.0.1:0",
+            ],
+            log_folder,
+        )
+
+    def start(self) -> None:
+        self.process.start()
+
+    def wait_until_serving(self) -> None:
+        wait_until_serving(self.process, self.address)
+
+    def restart_after_kill(self) -> None:
+        self.process.kill()
+        self.process.start()
+        self.wait_until_serving()
+
+
+class Host:
+    """A host: a reflector that keeps an LDB, and a sidecar that serves it."""
+
+    def __init__(
+        self, name: str, ctldb: Ctldb, folder: Path, socket_folder: Path, log_folder: Path
+    ) -> None:
+        self.name = name
+        self.ldb_path = folder / name / "ldb.db"
+        self.sidecar_address = f"unix:{socket_folder / name}.sock"
+        self.reflector = Process(
+            f"{name}-reflector",
+            [
+                binary("reflector"),
+                f"--ctldb={ctldb.url}",
+                f"--ldb={self.ldb_path}",
+                f"--poll_interval_ms={POLL_INTERVAL_MS}",
+            ],
+            log_folder,
+        )
+        self.sidecar = Process(
+            f"{name}-sidecar",
+            [
+                binary("sidecar"),
+                f"--ldb={self.ldb_path}",
+                f"--listen={self.sidecar_address},127.0.0.1:0",
+            ],
+            log_folder,
+        )
+        self.client = SidecarClient(self.sidecar_address)
+
+    def start(self) -> None:
+        self.reflector.start()
+        self.sidecar.start()
+
+    def wait_until_serving(self) -> None:
+        wait_until_serving(self.sidecar, self.sidecar_address)
+        wait_until(self._answers, f"{self.name} has an LDB")
+
+    def restart_reflector_after_kill(self) -> None:
+        self.reflector.kill()
+        self.reflector.start()
+
+    def applied_sequence(self) -> int:
+        """What the file itself says."""
+        return read_ldb_sequence(self.ldb_path)
+
+    def _answers(self) -> bool:
+        """Whether the sidecar has found an LDB, which the reflector makes."""
+        try:
+            self.client.status()
+            return True
+        except grpc.RpcError as error:
+            failure = failure_of(error)
+            assert failure.reason == "LDB_UNAVAILABLE", failure
+            return False
+
+
+class Cluster:
+    """All processes of one ctlstore, on one machine."""
+
+    def __init__(
+        self, ctldb: Ctldb, folder: Path, socket_folder: Path, executives: int = 1, hosts: int = 1
+    ) -> None:
+        self.ctldb = ctldb
+        self.writer = Writer("e2e writer", "a secret of the e2e tests")
+        self.executives = [
+            Executive(f"executive{i}", ctldb, socket_folder, folder) for i in range(executives)
+        ]
+        self.hosts = [
+            Host(f"host{i}", ctldb, folder, socket_folder, folder) for i in range(hosts)
+        ]
+        self._clients: List[ExecutiveClient] = []
+
+    def start(self) -> None:
+        """Returns once everything serves; the writer is registered then."""
+        for executive in self.executives:
+            executive.start()
+        for executive in self.executives:
+            executive.wait_until_serving()
+        self.client().register(self.writer)
+        for host in self.hosts:
+            host.start()
+        for host in self.hosts:
+            host.wait_until_serving()
+
+    def client(self, executive: int = 0, writer: Optional[Writer] = None) -> ExecutiveClient:
+        """A new client of an executive, as the cluster's writer unless told otherwise."""
+        client = ExecutiveClient(self.executives[executive].address, writer or self.writer)
+        self._clients.append(client)
+        return client
+
+    def stop(self) -> None:
+        """Stops what runs, without caring how."""
+        for client in self._clients:
+            client.close()
+        for host in self.hosts:
+            host.client.close()
+            host.sidecar.kill()
+            host.reflector.kill()
+        for executive in self.executives:
+            executive.process.kill()
+
+    def wait_until_caught_up(self) -> None:
+        for host in self.hosts:
+            wait_until_caught_up(self.ctldb, host.ldb_path)
+
+    def assert_all_same(self) -> CtldbSnapshot:
+        """Every host's LDB says what the ctldb says. Nothing may be written meanwhile."""
+        self.wait_until_caught_up()
+        snapshots = [assert_same(self.ctldb, host.ldb_path) for host in self.hosts]
+        return snapshots[0]
