@@ -37,7 +37,7 @@ absl::StatusOr<bool> Reflector::Step() {
   // The target is the only one that knows how far it is: after a failed Apply() its received
   // sequence is the applied one again, so what it forgot is read anew.
   absl::StatusOr<std::vector<LedgerEntry>> entries = source_->ReadAfter(
-      target_->applied_sequence(), options_.max_entries_per_query, options_.max_bytes_per_query);
+      target_->received_sequence(), options_.max_entries_per_query, options_.max_bytes_per_query);
   if (!entries.ok()) return entries.status();
   if (entries->empty()) return false;
   absl::Status status = target_->Apply(*entries);
