@@ -1,9 +1,11 @@
 #include "common/base/environment_flags.h"
 
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include "absl/flags/commandlineflag.h"
 #include "absl/flags/parse.h"
@@ -13,11 +15,30 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 
 namespace ctlstore {
 namespace {
 
 constexpr int kUsageError = 2;
+
+// Abseil ends the program itself, with status 1, also after it has shown the help. While this is
+// set, the program ends with the status that it has instead.
+int exit_status_while_parsing = 0;
+bool parsing = false;
+
+void ExitWithOwnStatus() {
+  if (!parsing) return;
+  std::cout.flush();
+  std::cerr.flush();
+  _exit(exit_status_while_parsing);
+}
+
+bool AsksForHelp(absl::string_view argument) {
+  if (!absl::ConsumePrefix(&argument, "-")) return false;
+  absl::ConsumePrefix(&argument, "-");
+  return absl::StartsWith(argument, "help") || argument == "version";
+}
 
 // Our sources are compiled with paths relative to the workspace; libraries' flags have others.
 bool IsOwnFile(absl::string_view file) {
@@ -49,7 +70,11 @@ std::vector<std::string> ParseFlags(absl::string_view usage, int argc, char** ar
       std::exit(kUsageError);
     }
   }
+  exit_status_while_parsing = std::any_of(argv + 1, argv + argc, AsksForHelp) ? 0 : kUsageError;
+  parsing = true;
+  std::atexit(ExitWithOwnStatus);
   std::vector<char*> rest = absl::ParseCommandLine(argc, argv);
+  parsing = false;
   return std::vector<std::string>(rest.begin() + 1, rest.end());
 }
 
@@ -59,10 +84,13 @@ absl::StatusOr<std::string> ReadSecret(const std::string& path, const char* vari
     return std::string(value == nullptr ? "" : value);
   }
   std::ifstream file(path, std::ios::binary);
-  std::stringstream text;
-  text << file.rdbuf();
-  if (!file) return absl::InvalidArgumentError(absl::StrCat("cannot read the file ", path));
-  std::string secret = text.str();
+  std::string secret;
+  // Characters are taken one by one, because only that sets the stream's state where reading fails,
+  // as it does on a folder.
+  for (char c; file.get(c);) secret.push_back(c);
+  if (!file.eof() || file.bad()) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot read the file ", path));
+  }
   while (!secret.empty() && (secret.back() == '\n' || secret.back() == '\r')) secret.pop_back();
   return secret;
 }

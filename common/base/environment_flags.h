@@ -15,7 +15,8 @@ namespace ctlstore {
 // Sets each of ctlstore's flags `--some_flag` whose variable CTLSTORE_SOME_FLAG is in the
 // environment, then parses the command line, which therefore wins. Returns the positional
 // arguments, without the program's name. Exits with status 2 and a message where a variable or an
-// argument cannot be parsed; --help prints and exits. `usage` is what --help shows first.
+// argument cannot be parsed; --help prints and exits with status 0. `usage` is what --help shows
+// first.
 //
 // Call once, at the start of main(), before any thread is started.
 std::vector<std::string> ParseFlags(absl::string_view usage, int argc, char** argv);

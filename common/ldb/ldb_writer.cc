@@ -4,8 +4,6 @@
 #include <sqlite3.h>
 #include <sys/stat.h>
 
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <system_error>
 #include <utility>
@@ -15,11 +13,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/base/file_lock.h"
+#include "common/ldb/file_identity.h"
 #include "common/ldb/ldb_tables.h"
 #include "common/ldb/leader_time.h"
 #include "common/ldb/statement_cache.h"
-#include "common/schema/errors.h"
 #include "common/schema/table_schema.h"
 #include "common/sql/ledger_statements.h"
 #include "common/sql/parameterized_statement.h"
@@ -33,6 +32,8 @@ constexpr absl::Duration kBusyTimeout = absl::Seconds(5);
 // How long one checkpoint waits for readers to let go of an old state.
 constexpr absl::Duration kCheckpointWait = absl::Milliseconds(10);
 constexpr size_t kCachedStatements = 500;
+// In KiB. SQLite's default of 2,000 makes random writes to a table of 100,000 rows a third slower.
+constexpr char kCacheSize[] = "PRAGMA cache_size=-16384";
 
 enum class Marker { kNone, kBegin, kCommit };
 
@@ -111,6 +112,7 @@ class LdbWriter::Impl {
         options_(options),
         lock_(std::move(lock)),
         database_(std::move(database)),
+        identity_(IdentityOf(path_)),
         statements_(database_.get(), kCachedStatements) {}
 
   absl::Status Start() {
@@ -123,8 +125,8 @@ class LdbWriter::Impl {
       return absl::UnavailableError(absl::StrCat(path_, " cannot be put in WAL mode"));
     }
     journal->reset();
-    for (const char* sql : {"PRAGMA synchronous=NORMAL", "BEGIN IMMEDIATE", kCreateSequenceTable,
-                            kCreateLastUpdateTable, "COMMIT"}) {
+    for (const char* sql : {"PRAGMA synchronous=NORMAL", kCacheSize, "BEGIN IMMEDIATE",
+                            kCreateSequenceTable, kCreateLastUpdateTable, "COMMIT"}) {
       absl::Status status = database_->Execute(sql);
       if (!status.ok()) return status;
     }
@@ -223,6 +225,11 @@ class LdbWriter::Impl {
   }
 
   absl::Status RunInOneTransaction(absl::Span<const LedgerEntry> entries) {
+    // SQLite would go on to write to a file that nobody can open any more.
+    if (IdentityOf(path_) != identity_) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path_, " is no longer the file that was opened"));
+    }
     absl::Status status = begin_->Run();
     if (!status.ok()) return status;
     absl::StatusOr<int64_t> sequence = ReadSequence();
@@ -415,6 +422,7 @@ class LdbWriter::Impl {
   // Let go of after everything else.
   const std::unique_ptr<FileLock> lock_;
   const std::unique_ptr<sqlite::Database> database_;
+  const absl::optional<FileIdentity> identity_;
   std::unique_ptr<sqlite::Statement> begin_;
   std::unique_ptr<sqlite::Statement> commit_;
   std::unique_ptr<sqlite::Statement> rollback_;

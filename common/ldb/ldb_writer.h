@@ -52,8 +52,12 @@ class LdbWriter {
   // nothing of the call is committed, and what was waiting is forgotten: go on after
   // applied_sequence().
   //   INVALID_ARGUMENT     the entries' order, or the markers of a ledger transaction, are wrong.
-  //   FAILED_PRECONDITION, INTERNAL  a statement fails; the message names its sequence, not its
-  //   values. RESOURCE_EXHAUSTED   the disk is full. DATA_LOSS            the file is damaged.
+  //   FAILED_PRECONDITION, INTERNAL  a statement fails, or must not be in a ledger; the message
+  //                        names its sequence, not its values. FAILED_PRECONDITION also where
+  //                        another program has written to the file, or put another in its place.
+  //   UNAVAILABLE          the file cannot be written.
+  //   RESOURCE_EXHAUSTED   the disk is full.
+  //   DATA_LOSS            the file is damaged.
   absl::Status Apply(absl::Span<const LedgerEntry> entries);
 
   // Moves the WAL into the database now, as far as readers let it.

@@ -379,6 +379,20 @@ TEST_F(LdbWriterTest, WhatAnotherProgramHasAppliedIsNotAppliedAgain) {
   EXPECT_EQ(SequenceInFile(), 3);
 }
 
+TEST_F(LdbWriterTest, NothingIsWrittenToAFileThatWasRemovedOrReplaced) {
+  std::unique_ptr<LdbWriter> writer = OpenWriter(path_);
+  ledger_.Add(kCreate);
+  ASSERT_TRUE(writer->Apply(ledger_.Take()).ok());
+  std::filesystem::rename(path_, path_ + ".moved");
+  ledger_.Add(Upsert("x", 1));
+  EXPECT_EQ(writer->Apply(ledger_.After(1)).code(), absl::StatusCode::kFailedPrecondition);
+  std::filesystem::copy_file(path_ + ".moved", path_);
+  EXPECT_EQ(writer->Apply(ledger_.After(1)).code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_EQ(writer->applied_sequence(), 1);
+  std::filesystem::rename(path_ + ".moved", path_);
+  EXPECT_TRUE(writer->Apply(ledger_.After(1)).ok());
+}
+
 TEST_F(LdbWriterTest, ContinuesWhatAGoReflectorHasWritten) {
   const std::string path = folder_.Path("go.db");
   ASSERT_TRUE(

@@ -1,11 +1,8 @@
 #include "common/ldb/reader_connection.h"
 
 #include <sqlite3.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <cstring>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/ascii.h"
@@ -83,13 +80,13 @@ absl::Status KeyError(const ReaderConnection::Table& table, absl::Span<const Val
   for (size_t i = 0; i < key.size(); ++i) {
     const ReaderConnection::Column& column = table.columns[table.key[i]];
     if (Fits(column, key[i])) continue;
-    return InvalidField(
-        absl::StrCat("key[", i, "]"), reason::kInvalidKey,
-        column.type.has_value()
-            ? absl::StrCat("the key field ", column.name, " is a ", FieldTypeName(*column.type),
-                           " and takes ", ValueKindName(KindOf(*column.type)), ", not ",
-                           ValueKindName(key[i].kind()))
-            : absl::StrCat("the key field ", column.name, " takes no null"));
+    return InvalidField(absl::StrCat("key[", i, "]"), reason::kInvalidKey,
+                        column.type.has_value()
+                            ? absl::StrCat("the key field ", column.name, " is of type ",
+                                           FieldTypeName(*column.type), " and takes ",
+                                           ValueKindName(KindOf(*column.type)), ", not ",
+                                           ValueKindName(key[i].kind()))
+                            : absl::StrCat("the key field ", column.name, " takes no null"));
   }
   return absl::OkStatus();
 }
@@ -115,12 +112,6 @@ bool WasPreparedAgain(const sqlite::Statement& statement) {
 bool IsCallersMistake(const absl::Status& status) {
   return status.code() == absl::StatusCode::kNotFound ||
          status.code() == absl::StatusCode::kInvalidArgument;
-}
-
-absl::optional<FileIdentity> IdentityOf(const std::string& path) {
-  struct stat file;
-  if (stat(path.c_str(), &file) != 0) return absl::nullopt;
-  return FileIdentity{file.st_dev, file.st_ino};
 }
 
 absl::StatusOr<std::unique_ptr<ReaderConnection>> ReaderConnection::Open(const std::string& path) {

@@ -3,8 +3,6 @@
 #ifndef CTLSTORE_COMMON_LDB_READER_CONNECTION_H_
 #define CTLSTORE_COMMON_LDB_READER_CONNECTION_H_
 
-#include <sys/types.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,6 +15,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
 #include "absl/types/span.h"
+#include "common/ldb/file_identity.h"
 #include "common/ldb/reader.h"
 #include "common/schema/names.h"
 #include "common/schema/table_schema.h"
@@ -24,20 +23,6 @@
 #include "common/sqlite/database.h"
 
 namespace ctlstore::ldb {
-
-// Which file a path leads to.
-struct FileIdentity {
-  dev_t device = 0;
-  ino_t inode = 0;
-
-  friend bool operator==(const FileIdentity& a, const FileIdentity& b) {
-    return a.device == b.device && a.inode == b.inode;
-  }
-  friend bool operator!=(const FileIdentity& a, const FileIdentity& b) { return !(a == b); }
-};
-
-// nullopt where there is no such file.
-absl::optional<FileIdentity> IdentityOf(const std::string& path);
 
 // A read-only connection to one local database. It is always right about the schema, although that
 // changes under it: a statement that SQLite had to prepare again, or that failed, is not trusted;

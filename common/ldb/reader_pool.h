@@ -12,6 +12,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
+#include "common/ldb/file_identity.h"
 #include "common/ldb/reader_connection.h"
 
 namespace ctlstore::ldb {

@@ -294,7 +294,7 @@ TEST_F(ReaderTest, WrongKeysAreNamed) {
                 absl::StatusCode::kInvalidArgument, reason::kInvalidKey, "given were 4 values");
     ExpectError(reader_.GetRow("fam", "all_types", {"x", "1", ValueView::Bytes("y")}).status(),
                 absl::StatusCode::kInvalidArgument, reason::kInvalidKey,
-                "key[1]: the key field i is a integer and takes integer, not text");
+                "key[1]: the key field i is of type integer and takes integer, not text");
     ExpectError(reader_.GetRow("fam", "all_types", {"x", 1, "y"}).status(),
                 absl::StatusCode::kInvalidArgument, reason::kInvalidKey, "key[2]");
     ExpectError(reader_.ListRows("fam", "all_types", {ValueView()}).status(),
