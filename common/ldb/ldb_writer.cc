@@ -150,11 +150,15 @@ class LdbWriter::Impl {
   int64_t received_sequence() const { return received_sequence_; }
 
   absl::Status Apply(absl::Span<const LedgerEntry> entries) {
-    size_t complete = 0;
-    absl::Status status = CheckOrder(entries, &complete);
+    absl::Status status = CheckOrder(entries);
+    const size_t complete = status.ok() ? WholeTransactions(entries) : 0;
     if (status.ok()) status = CheckOpenTransaction(entries.subspan(complete), complete > 0);
     if (status.ok() && complete > 0) {
-      status = ApplyInOneTransaction(entries.subspan(0, complete));
+      size_t failed = 0;
+      status = ApplyInOneTransaction(entries.subspan(0, complete), &failed);
+      const size_t before = status.ok() ? 0 : WholeTransactions(entries.subspan(0, failed));
+      // What stands before a ledger transaction that cannot be applied is not held back by it.
+      if (before > 0) ApplyInOneTransaction(entries.subspan(0, before), &failed).IgnoreError();
     }
     if (!status.ok() || complete > 0) ForgetPending();
     if (!status.ok()) return status;
@@ -181,10 +185,21 @@ class LdbWriter::Impl {
   }
 
  private:
-  // Checks what can be checked before anything is run. `*complete` becomes the number of entries up
-  // to the end of the last whole ledger transaction.
-  absl::Status CheckOrder(absl::Span<const LedgerEntry> entries, size_t* complete) const {
-    *complete = 0;
+  // The number of entries up to the end of the last whole ledger transaction, where what is pending
+  // comes before them.
+  size_t WholeTransactions(absl::Span<const LedgerEntry> entries) const {
+    size_t whole = 0;
+    bool open = !pending_.empty();
+    for (size_t i = 0; i < entries.size(); ++i) {
+      const Marker marker = MarkerOf(entries[i].statement);
+      if (marker != Marker::kNone) open = marker == Marker::kBegin;
+      if (!open) whole = i + 1;
+    }
+    return whole;
+  }
+
+  // Checks what can be checked before anything is run.
+  absl::Status CheckOrder(absl::Span<const LedgerEntry> entries) const {
     int64_t last = received_sequence_;
     bool open = !pending_.empty();
     for (size_t i = 0; i < entries.size(); ++i) {
@@ -204,14 +219,16 @@ class LdbWriter::Impl {
                                                        " ends a transaction that was not begun"));
       }
       if (marker != Marker::kNone) open = marker == Marker::kBegin;
-      if (!open) *complete = i + 1;
     }
     return absl::OkStatus();
   }
 
-  // Runs what is pending and then `entries`, which end with a whole ledger transaction.
-  absl::Status ApplyInOneTransaction(absl::Span<const LedgerEntry> entries) {
-    absl::Status status = RunInOneTransaction(entries);
+  // Runs what is pending and then `entries`, which end with a whole ledger transaction. After an
+  // error `*failed` is the position of the entry that could not be run, 0 where it was none of
+  // them.
+  absl::Status ApplyInOneTransaction(absl::Span<const LedgerEntry> entries, size_t* failed) {
+    *failed = 0;
+    absl::Status status = RunInOneTransaction(entries, failed);
     if (!status.ok()) {
       // Some errors have ended the transaction already.
       if (database_->in_transaction()) rollback_->Run().IgnoreError();
@@ -224,7 +241,7 @@ class LdbWriter::Impl {
     return absl::OkStatus();
   }
 
-  absl::Status RunInOneTransaction(absl::Span<const LedgerEntry> entries) {
+  absl::Status RunInOneTransaction(absl::Span<const LedgerEntry> entries, size_t* failed) {
     // SQLite would go on to write to a file that nobody can open any more.
     if (IdentityOf(path_) != identity_) {
       return absl::FailedPreconditionError(
@@ -242,12 +259,15 @@ class LdbWriter::Impl {
                                                         ": its sequence is ", *sequence,
                                                         " and was ", expected));
     }
-    for (absl::Span<const LedgerEntry> part : {absl::MakeConstSpan(pending_), entries}) {
-      for (const LedgerEntry& entry : part) {
-        if (MarkerOf(entry.statement) != Marker::kNone) continue;
-        status = Run(entry);
-        if (!status.ok()) return status;
-      }
+    for (const LedgerEntry& entry : pending_) {
+      status = Run(entry);
+      if (!status.ok()) return status;
+    }
+    for (size_t i = 0; i < entries.size(); ++i) {
+      status = Run(entries[i]);
+      if (status.ok()) continue;
+      *failed = i;
+      return status;
     }
     status = write_sequence_->Bind(1, entries.back().sequence);
     if (status.ok()) status = write_sequence_->Run();
@@ -257,6 +277,7 @@ class LdbWriter::Impl {
   }
 
   absl::Status Run(const LedgerEntry& entry) {
+    if (MarkerOf(entry.statement) != Marker::kNone) return absl::OkStatus();
     in_ledger_statement_ = true;
     refused_ = false;
     absl::Status status = sql::ParameterizeStatement(entry.statement, &parameterized_)

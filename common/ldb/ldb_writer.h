@@ -49,8 +49,8 @@ class LdbWriter {
 
   // Takes entries in ledger order, all of them after received_sequence(), and commits the ledger
   // transactions that are complete with them; the rest waits in memory for its end. On an error
-  // nothing of the call is committed, and what was waiting is forgotten: go on after
-  // applied_sequence().
+  // only the ledger transactions before the one that failed are committed (none where the entries
+  // are not in order), and what was waiting is forgotten: go on after applied_sequence().
   //   INVALID_ARGUMENT     the entries' order, or the markers of a ledger transaction, are wrong.
   //   FAILED_PRECONDITION, INTERNAL  a statement fails, or must not be in a ledger; the message
   //                        names its sequence, not its values. FAILED_PRECONDITION also where

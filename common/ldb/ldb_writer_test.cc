@@ -263,7 +263,26 @@ TEST_F(LdbWriterTest, ATransactionWithoutAnEndIsGivenUpAtALimit) {
                   .ok());
 }
 
-TEST_F(LdbWriterTest, AStatementThatFailsTakesTheWholeCallBack) {
+TEST_F(LdbWriterTest, WhatStandsBeforeAFailedTransactionIsApplied) {
+  std::unique_ptr<LdbWriter> writer = OpenWriter(path_);
+  ASSERT_TRUE(
+      writer->Apply({{1, "", kCreate}, {2, "", kBeginMarker}, {3, "", Upsert("x", 1)}}).ok());
+  const absl::Status status = writer->Apply({{4, "", kCommitMarker},
+                                             {5, "", Upsert("x", 2)},
+                                             {6, "", kBeginMarker},
+                                             {7, "", Upsert("x", 3)},
+                                             {8, "", "SECRET garbage"},
+                                             {9, "", kCommitMarker},
+                                             {10, "", Upsert("x", 4)},
+                                             {11, "", kBeginMarker}});
+  EXPECT_THAT(std::string(status.message()), HasSubstr("ledger entry 8"));
+  EXPECT_EQ(writer->applied_sequence(), 5);
+  EXPECT_EQ(writer->received_sequence(), 5);
+  EXPECT_EQ(SequenceInFile(), 5);
+  EXPECT_EQ(Table(), (Rows{{Value::Text("x"), Value::Integer(2)}}));
+}
+
+TEST_F(LdbWriterTest, AStatementThatFailsTakesItsTransactionBack) {
   std::unique_ptr<LdbWriter> writer = OpenWriter(path_);
   ledger_.Add(kCreate);
   ledger_.Add(Upsert("x", 1));
@@ -283,11 +302,11 @@ TEST_F(LdbWriterTest, AStatementThatFailsTakesTheWholeCallBack) {
         std::string("ALTER TABLE fam___tbl ADD COLUMN \"b\" TEXT"),
         std::string("SECRET garbage")}) {
     const absl::Status status =
-        writer->Apply({{5, "", kCommitMarker}, {6, "", Upsert("y", 1)}, {7, "", bad}});
+        writer->Apply({{5, "", Upsert("y", 1)}, {6, "", bad}, {7, "", kCommitMarker}});
     EXPECT_THAT(status.code(),
                 AnyOf(absl::StatusCode::kFailedPrecondition, absl::StatusCode::kInternal))
         << bad;
-    EXPECT_THAT(std::string(status.message()), HasSubstr("ledger entry 7"));
+    EXPECT_THAT(std::string(status.message()), HasSubstr("ledger entry 6"));
     EXPECT_THAT(std::string(status.message()), Not(HasSubstr("SECRET")));
     EXPECT_EQ(writer->applied_sequence(), 2);
     EXPECT_EQ(writer->received_sequence(), 2);
@@ -338,14 +357,17 @@ TEST_F(LdbWriterTest, StatementsThatAreNotALedgersAreRefused) {
                                 "--- OTHER",
                                 std::string("DELETE FROM fam___tbl\0", 22),
                                 std::string("\0", 1)}) {
-    const absl::Status status = writer->Apply({{3, "", Upsert("y", 1)}, {4, "", statement}});
+    const absl::Status status = writer->Apply({{3, "", kBeginMarker},
+                                               {4, "", Upsert("y", 1)},
+                                               {5, "", statement},
+                                               {6, "", kCommitMarker}});
     EXPECT_THAT(status.code(),
                 AnyOf(absl::StatusCode::kFailedPrecondition, absl::StatusCode::kInternal))
         << statement << status;
     if (statement != "VACUUM") {
       EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition) << statement << status;
     }
-    EXPECT_THAT(std::string(status.message()), HasSubstr("ledger entry 4")) << statement;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("ledger entry 5")) << statement;
     EXPECT_EQ(SequenceInFile(), 2);
     EXPECT_EQ(Table(), (Rows{{Value::Text("x"), Value::Integer(1)}}));
   }
