@@ -15,6 +15,10 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 
+// Of the sanitizer's library, which has no header for them.
+extern "C" void AnnotateIgnoreReadsBegin(const char* file, int line);
+extern "C" void AnnotateIgnoreReadsEnd(const char* file, int line);
+
 namespace {
 
 // The library's own function of this (mangled) name. `Function` takes the object first.
@@ -24,6 +28,14 @@ Function* Original(const char* symbol) {
   if (original == nullptr) std::abort();
   return reinterpret_cast<Function*>(original);
 }
+
+// Conditions are evaluated by the library, with the lock held, in the middle of the calls that wait
+// for it or let go of it: after what is said here about the lock. What they read is not looked at.
+class IgnoreConditions {
+ public:
+  IgnoreConditions() { AnnotateIgnoreReadsBegin(__FILE__, __LINE__); }
+  ~IgnoreConditions() { AnnotateIgnoreReadsEnd(__FILE__, __LINE__); }
+};
 
 }  // namespace
 
@@ -44,6 +56,7 @@ void Mutex::Lock() {
 void Mutex::Unlock() {
   CTLSTORE_TSAN_WRAP("_ZN4absl7debian35Mutex6UnlockEv", void, this, Mutex*);
   __tsan_release(object);
+  const IgnoreConditions ignore_conditions;
   original(this);
 }
 
@@ -63,12 +76,14 @@ void Mutex::ReaderLock() {
 void Mutex::ReaderUnlock() {
   CTLSTORE_TSAN_WRAP("_ZN4absl7debian35Mutex12ReaderUnlockEv", void, this, Mutex*);
   __tsan_release(object);
+  const IgnoreConditions ignore_conditions;
   original(this);
 }
 
 void Mutex::LockWhen(const Condition& condition) {
   CTLSTORE_TSAN_WRAP("_ZN4absl7debian35Mutex8LockWhenERKNS0_9ConditionE", void, this, Mutex*,
                      const Condition&);
+  const IgnoreConditions ignore_conditions;
   original(this, condition);
   __tsan_acquire(object);
 }
@@ -76,6 +91,7 @@ void Mutex::LockWhen(const Condition& condition) {
 bool Mutex::LockWhenWithTimeout(const Condition& condition, Duration timeout) {
   CTLSTORE_TSAN_WRAP("_ZN4absl7debian35Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE",
                      bool, this, Mutex*, const Condition&, Duration);
+  const IgnoreConditions ignore_conditions;
   const bool holds = original(this, condition, timeout);
   __tsan_acquire(object);
   return holds;
@@ -84,6 +100,7 @@ bool Mutex::LockWhenWithTimeout(const Condition& condition, Duration timeout) {
 bool Mutex::LockWhenWithDeadline(const Condition& condition, Time deadline) {
   CTLSTORE_TSAN_WRAP("_ZN4absl7debian35Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE",
                      bool, this, Mutex*, const Condition&, Time);
+  const IgnoreConditions ignore_conditions;
   const bool holds = original(this, condition, deadline);
   __tsan_acquire(object);
   return holds;
@@ -95,6 +112,7 @@ void Mutex::Await(const Condition& condition) {
   CTLSTORE_TSAN_WRAP("_ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE", void, this, Mutex*,
                      const Condition&);
   __tsan_release(object);
+  const IgnoreConditions ignore_conditions;
   original(this, condition);
   __tsan_acquire(object);
 }
@@ -103,6 +121,7 @@ bool Mutex::AwaitWithTimeout(const Condition& condition, Duration timeout) {
   CTLSTORE_TSAN_WRAP("_ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE",
                      bool, this, Mutex*, const Condition&, Duration);
   __tsan_release(object);
+  const IgnoreConditions ignore_conditions;
   const bool holds = original(this, condition, timeout);
   __tsan_acquire(object);
   return holds;
@@ -112,6 +131,7 @@ bool Mutex::AwaitWithDeadline(const Condition& condition, Time deadline) {
   CTLSTORE_TSAN_WRAP("_ZN4absl7debian35Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE", bool,
                      this, Mutex*, const Condition&, Time);
   __tsan_release(object);
+  const IgnoreConditions ignore_conditions;
   const bool holds = original(this, condition, deadline);
   __tsan_acquire(object);
   return holds;
