@@ -200,12 +200,13 @@ TEST_P(ConnectionTest, RefusesWhatAColumnCannotHold) {
   const TableSchema schema = AllTypes();
   std::unique_ptr<Connection> connection = OpenWith(schema);
   const std::string secret_text = "SECRET" + std::string(186, 'x');
+  const std::string secret_bytes = secret_text + std::string(64, 'x');
   const ValueView null;
   const std::vector<std::vector<ValueView>> rows = {
       // 192 characters in a string.
       {1, secret_text, null, null, null, null, null},
       // 256 bytes in a bytestring.
-      {1, null, null, null, null, null, ValueView::Bytes(secret_text + std::string(64, 'x'))},
+      {1, null, null, null, null, null, ValueView::Bytes(secret_bytes)},
       // Text in an integer and in a decimal.
       {1, null, secret_text, null, null, null, null},
       {1, null, null, secret_text, null, null, null},
@@ -613,8 +614,12 @@ TEST_F(SqliteConnectionTest, NoticesThatItsFileWasReplaced) {
   ASSERT_TRUE(connection->Execute("CREATE TABLE t (id INT)").ok());
   EXPECT_TRUE(connection->Alive());
   ASSERT_EQ(rename(target_.path.c_str(), (target_.path + ".old").c_str()), 0);
-  EXPECT_FALSE(connection->Alive());
+  // What would be written into the old file would be lost.
+  absl::Status status = connection->Execute("INSERT INTO t VALUES (1)").status();
+  EXPECT_EQ(ErrorReason(status), reason::kCtldbUnavailable) << status;
   EXPECT_TRUE(connection->broken());
+  EXPECT_FALSE(connection->Alive());
+  EXPECT_FALSE(connection->BeginWrite().ok());
 }
 
 TEST_F(SqliteConnectionTest, RefusesAFileThatIsNoDatabase) {

@@ -82,6 +82,30 @@ absl::StatusOr<std::vector<std::string>> MissingDdl(Connection* connection,
   return connection->dialect().AddFields(change.table, missing);
 }
 
+absl::StatusOr<bool> HasRows(Connection* connection, const std::string& table_and_condition) {
+  bool found = false;
+  absl::Status status =
+      connection->Query(absl::StrCat("SELECT 1 FROM ", table_and_condition, " LIMIT 1"), {},
+                        [&found](absl::Span<const ValueView>) {
+                          found = true;
+                          return absl::OkStatus();
+                        });
+  if (!status.ok()) return status;
+  return found;
+}
+
+// Runs `statement` unless `table_and_condition` selects rows. A change whose intent was never
+// completed has none, so whatever has some was made by others meanwhile and is theirs.
+absl::Status DropUnlessUsed(Connection* connection, const std::string& statement,
+                            const std::string& table_and_condition) {
+  absl::StatusOr<bool> used = HasRows(connection, table_and_condition);
+  if (!used.ok()) return used.status();
+  if (!*used) return connection->Execute(statement).status();
+  LOG(ERROR) << "event=schema_change_not_undone statement=\"" << statement
+             << "\" reason=\"there are rows\"";
+  return absl::OkStatus();
+}
+
 // Takes back what is there of `change`, which was not there when its intent was written.
 absl::Status UndoTable(Connection* connection, const TableChange& change) {
   absl::StatusOr<TableSchema> existing = ReadTable(connection, change.table);
@@ -94,14 +118,16 @@ absl::Status UndoTable(Connection* connection, const TableChange& change) {
   sql::AppendIdentifier(SqlTableName(change.table), &table);
   if (change.create.has_value()) {
     if (*existing != *change.create) return absl::OkStatus();
-    return connection->Execute(absl::StrCat("DROP TABLE ", table)).status();
+    return DropUnlessUsed(connection, absl::StrCat("DROP TABLE ", table), table);
   }
   for (const Field& field : change.add) {
     const absl::optional<size_t> position = existing->FindField(field.name);
     if (!position.has_value() || !(existing->fields()[*position] == field)) continue;
-    std::string drop = absl::StrCat("ALTER TABLE ", table, " DROP COLUMN ");
-    sql::AppendIdentifier(field.name, &drop);
-    absl::Status status = connection->Execute(drop).status();
+    std::string column;
+    sql::AppendIdentifier(field.name, &column);
+    absl::Status status =
+        DropUnlessUsed(connection, absl::StrCat("ALTER TABLE ", table, " DROP COLUMN ", column),
+                       absl::StrCat(table, " WHERE ", column, " IS NOT NULL"));
     if (!status.ok()) return status;
   }
   return absl::OkStatus();

@@ -366,6 +366,25 @@ TEST_P(SchemaChangerTest, NeverDropsATableThatIsNotAsTheIntentWantsIt) {
   ExpectThatTheLedgerTellsAll();
 }
 
+TEST_P(SchemaChangerTest, NeverDropsWhatOthersHaveMadeAndFilledMeanwhile) {
+  SchemaChanger changer(pool_.get());
+  ASSERT_TRUE(connection_->Execute(connection_->dialect().CreateTable(Simple("one"))).ok());
+  ASSERT_TRUE(connection_->Execute("INSERT INTO fam___one VALUES ('a', 1)").ok());
+  ASSERT_TRUE(AddIntent(connection_.get(),
+                        {sql::CreateTableStatement(Simple("one")),
+                         sql::AddFieldStatement({"fam", "missing"}, {"t", FieldType::kText})})
+                  .ok());
+  EXPECT_TRUE(changer.CompletePending(Late()).ok());
+  ASSERT_TRUE(AddIntent(connection_.get(),
+                        {sql::AddFieldStatement({"fam", "one"}, {"n", FieldType::kInteger}),
+                         sql::AddFieldStatement({"fam", "missing"}, {"t", FieldType::kText})})
+                  .ok());
+  EXPECT_TRUE(changer.CompletePending(Late()).ok());
+  EXPECT_EQ(*ReadTable(connection_.get(), {"fam", "one"}), Simple("one"));
+  EXPECT_EQ(AllRows(connection_.get(), Simple("one")).size(), 1u);
+  EXPECT_TRUE(MustQuery(connection_.get(), "SELECT id FROM ctlstore_schema_intents").empty());
+}
+
 TEST_P(SchemaChangerTest, ReportsAMissingRightAndUndoes) {
   if (!is_mariadb()) GTEST_SKIP() << "SQLite has no users";
   const std::string& database = target_.database;

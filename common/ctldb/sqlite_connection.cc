@@ -181,6 +181,15 @@ absl::Status SqliteConnection::Failed() {
   return status;
 }
 
+absl::Status SqliteConnection::CheckUsable() {
+  if (broken_) return DatabaseUnavailable(absl::StrCat(path_, ": the connection is broken"));
+  if (in_query_) return absl::InternalError("a connection was used while it reads a result");
+  // What is written into a file that was deleted or replaced would be lost.
+  if (in_transaction() || FileIsTheSame()) return absl::OkStatus();
+  broken_ = true;
+  return DatabaseUnavailable(absl::StrCat(path_, " was removed or replaced by another file"));
+}
+
 absl::Status SqliteConnection::RunControl(const char* sql) {
   if (!database_->Execute(sql).ok()) return Failed();
   return absl::OkStatus();
@@ -189,8 +198,8 @@ absl::Status SqliteConnection::RunControl(const char* sql) {
 absl::Status SqliteConnection::Run(absl::string_view sql, absl::Span<const ValueView> parameters,
                                    RowVisitor visit, int64_t* changes) {
   *changes = 0;
-  if (broken_) return DatabaseUnavailable(absl::StrCat(path_, ": the connection is broken"));
-  if (in_query_) return absl::InternalError("a connection was used while it reads a result");
+  absl::Status usable = CheckUsable();
+  if (!usable.ok()) return usable;
 
   // Statements that change tables are not run twice.
   const bool keep = !ChangesTables(sql);
@@ -276,9 +285,10 @@ absl::Status SqliteConnection::BeginWrite() {
   if (read_only_) {
     return absl::FailedPreconditionError(absl::StrCat(path_, " was opened for reading only"));
   }
-  if (broken_) return DatabaseUnavailable(absl::StrCat(path_, ": the connection is broken"));
+  absl::Status status = CheckUsable();
+  if (!status.ok()) return status;
   if (in_transaction()) return absl::InternalError("a transaction is open already");
-  absl::Status status = turn_->Take(lock_timeout_);
+  status = turn_->Take(lock_timeout_);
   if (!status.ok()) return status;
   status = RunControl("BEGIN IMMEDIATE");
   if (!status.ok()) {
@@ -290,9 +300,10 @@ absl::Status SqliteConnection::BeginWrite() {
 }
 
 absl::Status SqliteConnection::BeginRead() {
-  if (broken_) return DatabaseUnavailable(absl::StrCat(path_, ": the connection is broken"));
+  absl::Status status = CheckUsable();
+  if (!status.ok()) return status;
   if (in_transaction()) return absl::InternalError("a transaction is open already");
-  absl::Status status = RunControl("BEGIN");
+  status = RunControl("BEGIN");
   if (!status.ok()) return status;
   mode_ = Mode::kRead;
   // The state is chosen by the first read, not by BEGIN.
@@ -353,9 +364,7 @@ bool SqliteConnection::FileIsTheSame() const {
 
 bool SqliteConnection::Alive() {
   if (broken_ || in_query_) return false;
-  if (!FileIsTheSame() || !Query("SELECT 1 FROM sqlite_master LIMIT 1", {}, IgnoreRow).ok()) {
-    broken_ = true;
-  }
+  if (!Query("SELECT 1 FROM sqlite_master LIMIT 1", {}, IgnoreRow).ok()) broken_ = true;
   return !broken_;
 }
 

@@ -54,6 +54,8 @@ class SqliteConnection final : public Connection {
 
   absl::Status OpenFile();
   absl::StatusOr<std::string> JournalMode(const char* pragma);
+  // Whether a statement can be run now.
+  absl::Status CheckUsable();
   // Runs one statement and says how many rows it changed.
   absl::Status Run(absl::string_view sql, absl::Span<const ValueView> parameters, RowVisitor visit,
                    int64_t* changes);

@@ -2,14 +2,18 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "common/ctldb/testing/ctldb_test_base.h"
 #include "common/schema/errors.h"
@@ -80,28 +84,44 @@ TEST(WriteTurnTest, GivesTurnsInTheOrderTheyWereAskedFor) {
 
 TEST(WriteTurnTest, ComesToEveryProcessThoughAnotherAsksAgainAtOnce) {
   const std::string path = NewPath();
+  // Seen by both processes: the turns that the other one has taken.
+  void* const shared = mmap(nullptr, sizeof(std::atomic<int>), PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  ASSERT_NE(shared, MAP_FAILED);
+  auto* const greedy_turns = new (shared) std::atomic<int>(0);
   // A process that takes one turn after the other and holds each of them almost all the time.
   const pid_t greedy = fork();
   if (greedy == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
     std::shared_ptr<WriteTurn> turn = MustTurn(path);
     while (turn->Take(absl::Minutes(1)).ok()) {
-      absl::SleepFor(absl::Milliseconds(3));
+      ++*greedy_turns;
+      absl::SleepFor(absl::Milliseconds(1));
       turn->Give();
     }
     _exit(1);
   }
+  while (*greedy_turns == 0) absl::SleepFor(absl::Milliseconds(1));
+
   std::shared_ptr<WriteTurn> turn = MustTurn(path);
-  for (int i = 0; i < 50; ++i) {
-    absl::Status status = turn->Take(absl::Seconds(20));
+  constexpr int kTurns = 50;
+  int waited_for = 0;
+  for (int i = 0; i < kTurns; ++i) {
+    const int before = *greedy_turns;
+    absl::Status status = turn->Take(absl::Minutes(1));
     EXPECT_TRUE(status.ok()) << status;
     if (!status.ok()) break;
+    waited_for += *greedy_turns - before;
     turn->Give();
   }
+  // One each, were this process always running; without an order it would be more than twenty.
+  EXPECT_LT(waited_for, 8 * kTurns);
   kill(greedy, SIGKILL);
   ASSERT_EQ(waitpid(greedy, nullptr, 0), greedy);
   // Its turn ended with it.
-  EXPECT_TRUE(turn->Take(absl::Seconds(20)).ok());
+  EXPECT_TRUE(turn->Take(absl::Minutes(1)).ok());
   turn->Give();
+  munmap(shared, sizeof(std::atomic<int>));
 }
 
 }  // namespace
