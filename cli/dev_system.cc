@@ -44,10 +44,14 @@ std::string FolderName(const ctldb::Target& target) {
   return name;
 }
 
-// An address that is taken is for the caller to change.
+// An address that cannot be used is for the caller to change.
 absl::Status NameFlag(const absl::Status& status, const std::string& address,
                       absl::string_view flag) {
-  if (!absl::IsUnavailable(status) || !absl::StrContains(status.message(), address)) return status;
+  if (!absl::StrContains(status.message(), address)) return status;
+  if (absl::IsInvalidArgument(status)) {
+    return absl::InvalidArgumentError(absl::StrCat("--", flag, ": ", status.message()));
+  }
+  if (!absl::IsUnavailable(status)) return status;
   return absl::UnavailableError(absl::StrCat(status.message(), "; choose another address with --",
                                              flag, "=HOST:PORT (port 0 takes a free one)"));
 }

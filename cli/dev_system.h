@@ -49,8 +49,8 @@ class DevSystem {
   };
 
   // FAILED_PRECONDITION where the folder is in use, naming the process; UNAVAILABLE where an
-  // address is taken, naming the flag, or where the system of record cannot be reached; CANCELLED
-  // after `stop`.
+  // address is taken, naming the flag, or where the system of record cannot be reached;
+  // INVALID_ARGUMENT for what is not an address; CANCELLED after `stop`.
   static absl::StatusOr<std::unique_ptr<DevSystem>> Start(const Options& options);
   ~DevSystem();
   DevSystem(const DevSystem&) = delete;

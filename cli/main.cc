@@ -7,6 +7,7 @@
 #include "absl/types/span.h"
 #include "cli/command_table.h"
 #include "cli/dev_command.h"
+#include "cli/exit_status.h"
 #include "cli/import_command.h"
 #include "cli/read_commands.h"
 #include "cli/schema_commands.h"
@@ -16,8 +17,10 @@
 
 int main(int argc, char** argv) {
   using ctlstore::cli::CommandTable;
+  const std::vector<std::string> arguments(argv, argv + argc);
+  if (arguments.empty()) return ctlstore::cli::kExitUsage;
   CommandTable commands;
-  commands.Add("Everything at once", {ctlstore::cli::DevCommand(argv[0])});
+  commands.Add("Everything at once", {ctlstore::cli::DevCommand(arguments[0])});
   commands.Add("Read this host's copy", ctlstore::cli::ReadCommands());
   std::vector<ctlstore::cli::Command> writing = ctlstore::cli::WriteCommands();
   writing.push_back(ctlstore::cli::ImportCommand());
@@ -25,6 +28,5 @@ int main(int argc, char** argv) {
   commands.Add("Administer", ctlstore::cli::SchemaCommands());
   commands.Add("Writers", ctlstore::cli::WriterCommands());
   commands.Add("Run one service", ctlstore::cli::ServiceCommands());
-  const std::vector<std::string> arguments(argv, argv + argc);
   return commands.Run(absl::MakeConstSpan(arguments).subspan(1), std::cout, std::cerr);
 }

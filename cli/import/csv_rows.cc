@@ -14,6 +14,7 @@ namespace ctlstore::cli {
 namespace {
 
 constexpr size_t kBufferBytes = size_t{64} << 10;
+constexpr size_t kFieldGrowth = size_t{64} << 10;
 constexpr absl::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 int NoBlanks(unsigned char) { return 0; }
@@ -28,6 +29,8 @@ class CsvReading {
     csv_init(&parser_, CSV_STRICT | CSV_STRICT_FINI | CSV_EMPTY_IS_NULL);
     csv_set_delim(&parser_, static_cast<unsigned char>(options.delimiter));
     csv_set_space_func(&parser_, NoBlanks);
+    // How much a long field's memory grows by, which is copied each time.
+    csv_set_blk_size(&parser_, kFieldGrowth);
   }
   ~CsvReading() { csv_free(&parser_); }
   CsvReading(const CsvReading&) = delete;

@@ -54,7 +54,7 @@ struct SourceRow {
 // A file's rows. Memory is bounded by one row. Not thread-safe.
 class RowSource {
  public:
-  // A row or the prefix of a file without row ends may not be larger.
+  // No row may take more of the file.
   static constexpr size_t kMaxRowBytes = size_t{4} << 20;
   // More cannot be meant as one table.
   static constexpr size_t kMaxColumns = 1000;
