@@ -83,6 +83,8 @@ class BadSchemaTest(RefusalTestCase):
                 ),
                 INVALID,
                 "INVALID_NAME",
+                "table.name",
+                "31",
             )
         )
         self.assert_refused(cases)

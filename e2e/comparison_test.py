@@ -91,9 +91,18 @@ class ComparisonTest(RefusalTestCase):
 
     def _half_requests_are_seen(self, load: Load) -> None:
         """What one look at a split or forgotten ledger transaction tells a watcher."""
+        ledger = self.cluster.ctldb.snapshot().ledger
         clean = FileWatcher(self._tampered_copy("clean", []))
         clean.look()
+        clean.compare_with(ledger)
         self.assertEqual(clean.faults, [])
+
+        early = FileWatcher(self._tampered_copy("early", ["UPDATE _ldb_seq SET seq = seq - 30"]))
+        early.look()
+        self.assertEqual(early.faults, [])
+        early.compare_with(ledger)
+        self.assertIn("at sequence", early.faults[0])
+
         group = load.groups[0]
         for number, fault in enumerate(
             [

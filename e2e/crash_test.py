@@ -46,7 +46,7 @@ class CrashTest(E2eTestCase):
             record = cluster.assert_all_same()
             # The watchers see the end of it, too.
         load.assert_kept(record)
-        watch.assert_nothing_seen()
+        watch.assert_nothing_seen(record)
         self.assertGreater(len(load.failures()), 0, "no kill met a request")
 
     def test_kills_of_the_executive_during_schema_changes(self) -> None:

@@ -70,7 +70,7 @@ class OutageTest(E2eTestCase):
             load.stop()
             record = cluster.assert_all_same()
         load.assert_kept(record)
-        watch.assert_nothing_seen()
+        watch.assert_nothing_seen(record)
         self.assertGreater(len(load.failures()), 0, "no outage met a request")
         for executive in cluster.executives:
             self.assertTrue(executive.process.running(), "the executive outlives its ctldb")

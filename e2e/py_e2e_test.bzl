@@ -31,7 +31,7 @@ def py_e2e_test(name, srcs, ctldbs = ["sqlite", "mariadb"], timeout = "moderate"
                 ":harness",
                 "//proto:ctlstore_py",
             ],
-            size = "large",
+            size = "medium",
             timeout = timeout,
             tags = tags + ["e2e", ctldb],
         )

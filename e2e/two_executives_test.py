@@ -2,9 +2,10 @@
 
 import threading
 import unittest
-from typing import Callable, List, TypeVar
+from typing import Callable, List, Tuple, TypeVar
 
 import grpc
+from ctlstore.v1 import schema_pb2
 
 from harness.case import E2eTestCase
 from harness.client import ExecutiveClient, Writer, failure_of
@@ -16,10 +17,49 @@ from harness.watch import Watch
 
 T = TypeVar("T")
 
+# Names and types of fields.
+Definitions = List[Tuple[str, str]]
+
 ROUNDS = 15
 
 
 class TwoExecutivesTest(E2eTestCase):
+    def test_both_start_at_once_on_an_empty_ctldb(self) -> None:
+        for _ in range(10):
+            cluster = self.start_cluster(executives=2, hosts=0)
+            for i in range(2):
+                cluster.client(i).create_family(f"family{i}")
+            self.assertEqual(cluster.client().list_families(), ["family0", "family1"])
+            cluster.stop()
+
+    def test_a_table_is_never_seen_half_made(self) -> None:
+        cluster = self.start_cluster(executives=2, hosts=1)
+        cluster.client().create_family("fam")
+        made: Definitions = [("key", "string"), ("id", "integer")]
+        grown: Definitions = [*made, ("b", "text"), ("c", "binary")]
+        stopping = threading.Event()
+
+        def work(client: ExecutiveClient, me: int) -> None:
+            if me == 0:
+                for number in range(2 * ROUNDS):
+                    client.create_table(table("fam", f"table_{number}", made, ["id", "key"]))
+                    client.add_fields("fam", f"table_{number}", fields(grown[2:]))
+                stopping.set()
+                return
+            while not stopping.is_set():
+                for found in client.list_tables():
+                    self._assert_whole(found, made, grown)
+                try:
+                    self._assert_whole(
+                        client.get_table("fam", f"table_{len(client.list_tables())}"), made, grown
+                    )
+                except grpc.RpcError as error:
+                    failure = failure_of(error)
+                    self.assertEqual(failure.reason, "TABLE_NOT_FOUND", failure)
+
+        self._run_both(cluster, work)
+        cluster.assert_all_same()
+
     def test_both_change_schema_and_rows(self) -> None:
         # start_cluster() starts both executives before it waits for either.
         cluster = self.start_cluster(executives=2, hosts=2)
@@ -65,7 +105,7 @@ class TwoExecutivesTest(E2eTestCase):
             load.stop()
             record = cluster.assert_all_same()
         load.assert_kept(record)
-        watch.assert_nothing_seen()
+        watch.assert_nothing_seen(record)
 
     def test_a_checked_cookie_lets_just_one_of_them_pass(self) -> None:
         cluster = self.start_cluster(executives=2, hosts=1)
@@ -103,6 +143,12 @@ class TwoExecutivesTest(E2eTestCase):
         record = cluster.assert_all_same()
         (row,) = record.tables["fam___counters"].rows.values()
         self.assertEqual(int(row[1].data), sum(passed))
+
+    def _assert_whole(
+        self, found: schema_pb2.Table, made: Definitions, grown: Definitions
+    ) -> None:
+        self.assertEqual(list(found.key_fields), ["id", "key"])
+        self.assertIn(list(found.fields), (fields(made), fields(grown)))
 
     def _run_both(self, cluster: Cluster, work: Callable[[ExecutiveClient, int], None]) -> None:
         faults: List[BaseException] = []

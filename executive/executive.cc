@@ -9,7 +9,9 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "common/base/backoff.h"
 #include "common/ctldb/catalog.h"
@@ -47,13 +49,13 @@ bool HasReason(const absl::Status& status, absl::string_view wanted) {
   return found.has_value() && *found == wanted;
 }
 
-// Whether the same may succeed when tried again, and nothing has been changed.
+// Whether the same may succeed when tried again.
 bool MayRetry(const absl::Status& status) {
   return HasReason(status, reason::kCtldbBusy) || HasReason(status, reason::kCtldbUnavailable);
 }
 
 absl::Status DeadlineStatus() {
-  return absl::DeadlineExceededError("the deadline came before the change; nothing was changed");
+  return absl::DeadlineExceededError("the deadline came before the ctldb could answer");
 }
 
 // What the caller gets for an error of the ctldb.
@@ -214,6 +216,7 @@ absl::StatusOr<int64_t> Executive::AddFields(absl::string_view family, absl::str
         "fields", reason::kInvalidSchema,
         absl::StrCat("a table has at most ", limits::kFieldsMax, " fields, not ", fields.size()));
   }
+  std::vector<Field> added;
   absl::StatusOr<int64_t> sequence = WithRetries(deadline, [&]() -> absl::StatusOr<int64_t> {
     absl::Status refused;
     {
@@ -221,7 +224,6 @@ absl::StatusOr<int64_t> Executive::AddFields(absl::string_view family, absl::str
       if (!lease.ok()) return lease.status();
       absl::StatusOr<TableSchema> schema = ReadTable(*name, lease->get());
       if (!schema.ok()) return schema.status();
-      std::vector<Field> added;
       refused = schema->WithFields(fields, &added).status();
     }
     // Before the changer begins anything, so that a request that is plainly wrong costs little.
@@ -232,6 +234,10 @@ absl::StatusOr<int64_t> Executive::AddFields(absl::string_view family, absl::str
   tables_.Forget(*name);
   if (sequence.ok() && *sequence != 0) {
     LOG(INFO) << "event=fields_added family=" << name->family << " table=" << name->table
+              << " fields="
+              << absl::StrJoin(
+                     added, ",",
+                     [](std::string* out, const Field& field) { absl::StrAppend(out, field.name); })
               << " sequence=" << *sequence;
   }
   return sequence;
@@ -293,7 +299,7 @@ absl::Status Executive::RegisterWriter(absl::string_view writer, absl::string_vi
     absl::StatusOr<bool> added = ctldb::AddWriter(lease->get(), writer, hash);
     if (!added.ok()) return added.status();
     if (*added) {
-      LOG(INFO) << "event=writer_registered writer=" << writer;
+      LOG(INFO) << "event=writer_registered writer=\"" << absl::Utf8SafeCEscape(writer) << "\"";
       return absl::OkStatus();
     }
     absl::StatusOr<absl::optional<ctldb::Writer>> existing =

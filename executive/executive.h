@@ -43,9 +43,10 @@ struct Credentials {
 // lock not had in time, a broken connection) is tried again a few times. Errors, besides those
 // named at each method:
 //   INVALID_ARGUMENT     names the field in the request (ErrorField) and has a reason.
-//   DEADLINE_EXCEEDED    the deadline came first; nothing was changed.
-//   UNAVAILABLE          with a retry delay. Nothing was changed, unless the reason is
-//                        OUTCOME_UNKNOWN.
+//   DEADLINE_EXCEEDED    the deadline came first.
+//   UNAVAILABLE          with a retry delay.
+// After the last two a Mutate has changed nothing, unless the reason is OUTCOME_UNKNOWN; the other
+// methods can be called again without harm.
 //
 // Any number of executives may work on one ctldb. Thread-safe. The pool and the changer must
 // outlive it.

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/call_once.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/blocking_counter.h"
@@ -1004,13 +1005,24 @@ TEST_P(ExecutiveTest, ACommitThatIsStillGoingOnIsWaitedFor) {
     return OutcomeUnknown();
   };
   const int64_t before = LastSequence();
+  // The next transaction that the executive begins is the one that waits for the outcome. On
+  // SQLite it waits earlier, when it opens the connection for it.
+  absl::Notification waiting;
+  absl::once_flag once;
+  const auto notify = [&] {
+    if (taken.HasBeenNotified()) absl::call_once(once, [&] { waiting.Notify(); });
+    return absl::OkStatus();
+  };
+  if (GetParam() == TestCtldb::Kind::kSqlite) executive_.faults.open = notify;
+  executive_.faults.statement = [&notify](absl::string_view statement) {
+    return statement == "BEGIN" ? notify() : absl::OkStatus();
+  };
   absl::StatusOr<int64_t> sequence = absl::UnknownError("not called");
   std::thread caller([&] { sequence = Mutate({{"plain", false, {{"id", 1}}}}); });
-  taken.WaitForNotification();
-  // The executive may or may not have begun to look by now; neither may let it miss the commit.
+  waiting.WaitForNotification();
   EXPECT_TRUE(lost->Commit().ok());
   caller.join();
-  executive_.faults.commit = nullptr;
+  executive_.faults = Faults();
   ASSERT_TRUE(sequence.ok()) << sequence.status();
   EXPECT_EQ(*sequence, before + 1);
   EXPECT_EQ(LastSequence(), before + 1);

@@ -22,6 +22,11 @@ absl::Status CheckCookieSize(absl::string_view field,
                                    cookie->size()));
 }
 
+absl::Status WriterGone() {
+  return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kBadCredentials,
+                         "the writer is not there any more");
+}
+
 // The position of the field that the caller wrote as `name`.
 absl::optional<size_t> FindField(const TableSchema& schema, absl::string_view name) {
   const absl::optional<size_t> position = schema.FindField(name);
@@ -157,7 +162,7 @@ absl::StatusOr<int64_t> MutationPlan::Apply(absl::string_view writer, ctldb::Con
   if (check_cookie_.has_value()) {
     absl::StatusOr<absl::optional<ctldb::Writer>> stored = ctldb::ReadWriter(connection, writer);
     if (!stored.ok()) return stored.status();
-    if (!stored->has_value()) return absl::NotFoundError("the writer is not there any more");
+    if (!stored->has_value()) return WriterGone();
     if ((*stored)->cookie != *check_cookie_) {
       return ErrorWithReason(absl::StatusCode::kAborted, reason::kCookieMismatch,
                              "check_cookie is not the writer's cookie; nothing was changed");
@@ -177,7 +182,7 @@ absl::StatusOr<int64_t> MutationPlan::Apply(absl::string_view writer, ctldb::Con
   if (!sequence.ok()) return sequence;
   if (cookie_.has_value()) {
     absl::Status written = ctldb::WriteCookie(connection, writer, *cookie_);
-    if (!written.ok()) return written;
+    if (!written.ok()) return absl::IsNotFound(written) ? WriterGone() : written;
   }
   return sequence;
 }

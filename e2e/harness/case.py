@@ -8,7 +8,7 @@ import unittest
 from pathlib import Path
 from typing import Optional
 
-from harness.cluster import Cluster
+from harness.cluster import Cluster, Launcher, by_own_binary
 from harness.ctldb import Ctldb, MariadbCtldb, SqliteCtldb, mariadb_wanted
 from harness.mariadb import MariadbServer
 
@@ -62,8 +62,12 @@ class E2eTestCase(unittest.TestCase):
             return MariadbCtldb(self.server, f"ctldb{cls._databases}")
         return SqliteCtldb(self.folder / f"ctldb{cls._databases}.db")
 
-    def start_cluster(self, executives: int = 1, hosts: int = 1) -> Cluster:
-        cluster = Cluster(self.new_ctldb(), self.folder, self.socket_folder, executives, hosts)
+    def start_cluster(
+        self, executives: int = 1, hosts: int = 1, launcher: Launcher = by_own_binary
+    ) -> Cluster:
+        cluster = Cluster(
+            self.new_ctldb(), self.folder, self.socket_folder, executives, hosts, launcher
+        )
         self.addCleanup(cluster.stop)
         cluster.start()
         return cluster

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 import grpc
 
@@ -29,6 +29,19 @@ POLL_INTERVAL_MS = 20
 
 def binary(name: str) -> str:
     return str(Path(BINARIES[name]).absolute())
+
+
+# How to run a service: the command line up to its flags, by the service's name.
+Launcher = Callable[[str], List[str]]
+
+
+def by_own_binary(service: str) -> List[str]:
+    return [binary(service)]
+
+
+def by_ctlstore(service: str) -> List[str]:
+    """As a subcommand of the one program that has all of them."""
+    return [binary("ctlstore"), service]
 
 
 def tcp_address(process: Process) -> str:
@@ -58,12 +71,14 @@ def wait_until_serving(process: Process, address: str) -> None:
 class Executive:
     """An executive's process. It listens on a Unix socket, and on a TCP port that is free."""
 
-    def __init__(self, name: str, ctldb: Ctldb, socket_folder: Path, log_folder: Path) -> None:
+    def __init__(
+        self, name: str, ctldb: Ctldb, socket_folder: Path, log_folder: Path, launcher: Launcher
+    ) -> None:
         self.address = f"unix:{socket_folder / name}.sock"
         self.process = Process(
             name,
             [
-                binary("executive"),
+                *launcher("executive"),
                 f"--ctldb={ctldb.url}",
                 f"--listen={self.address},127.0.0.1:0",
             ],
@@ -86,7 +101,12 @@ class Host:
     """A host: a reflector that keeps an LDB, and a sidecar that serves it."""
 
     def __init__(
-        self, name: str, ctldb: Ctldb, folder: Path, socket_folder: Path, log_folder: Path
+        self,
+        name: str,
+        ctldb: Ctldb,
+        folder: Path,
+        socket_folder: Path,
+        launcher: Launcher,
     ) -> None:
         self.name = name
         self.ldb_path = folder / name / "ldb.db"
@@ -94,21 +114,21 @@ class Host:
         self.reflector = Process(
             f"{name}-reflector",
             [
-                binary("reflector"),
+                *launcher("reflector"),
                 f"--ctldb={ctldb.url}",
                 f"--ldb={self.ldb_path}",
                 f"--poll_interval_ms={POLL_INTERVAL_MS}",
             ],
-            log_folder,
+            folder,
         )
         self.sidecar = Process(
             f"{name}-sidecar",
             [
-                binary("sidecar"),
+                *launcher("sidecar"),
                 f"--ldb={self.ldb_path}",
                 f"--listen={self.sidecar_address},127.0.0.1:0",
             ],
-            log_folder,
+            folder,
         )
         self.client = SidecarClient(self.sidecar_address)
 
@@ -143,15 +163,22 @@ class Cluster:
     """All processes of one ctlstore, on one machine."""
 
     def __init__(
-        self, ctldb: Ctldb, folder: Path, socket_folder: Path, executives: int = 1, hosts: int = 1
+        self,
+        ctldb: Ctldb,
+        folder: Path,
+        socket_folder: Path,
+        executives: int = 1,
+        hosts: int = 1,
+        launcher: Launcher = by_own_binary,
     ) -> None:
         self.ctldb = ctldb
         self.writer = Writer("e2e writer", "a secret of the e2e tests")
         self.executives = [
-            Executive(f"executive{i}", ctldb, socket_folder, folder) for i in range(executives)
+            Executive(f"executive{i}", ctldb, socket_folder, folder, launcher)
+            for i in range(executives)
         ]
         self.hosts = [
-            Host(f"host{i}", ctldb, folder, socket_folder, folder) for i in range(hosts)
+            Host(f"host{i}", ctldb, folder, socket_folder, launcher) for i in range(hosts)
         ]
         self._clients: List[ExecutiveClient] = []
 

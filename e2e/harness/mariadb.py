@@ -24,6 +24,7 @@ class MariadbServer:
         self.port = _free_port()
         self.socket = socket_folder / "mariadb.sock"
         self._data = data_folder
+        self._temporary = data_folder.with_name(f"{data_folder.name}-tmp")
         self._install_log = log_folder / "mariadb-install-db.log"
         argv = [
             "/usr/sbin/mariadbd",
@@ -31,6 +32,9 @@ class MariadbServer:
             f"--datadir={data_folder}",
             f"--socket={self.socket}",
             f"--pid-file={socket_folder / 'mariadb.pid'}",
+            # A server that starts removes all servers' temporary tables from its folder for them,
+            # and those that still use them fail or crash.
+            f"--tmpdir={self._temporary}",
             "--bind-address=127.0.0.1",
             f"--port={self.port}",
             "--innodb-buffer-pool-size=64M",
@@ -42,6 +46,7 @@ class MariadbServer:
 
     def install(self) -> None:
         """Creates the data folder."""
+        self._temporary.mkdir()
         with open(self._install_log, "ab") as log:
             subprocess.run(
                 [
@@ -50,6 +55,7 @@ class MariadbServer:
                     "--auth-root-authentication-method=normal",
                     "--skip-test-db",
                     f"--datadir={self._data}",
+                    f"--tmpdir={self._temporary}",
                     *_as_root(),
                 ],
                 stdin=subprocess.DEVNULL,

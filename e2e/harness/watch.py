@@ -1,6 +1,9 @@
 """Readers that watch all along, and would see half a request or a step back in time."""
 
+import bisect
+import re
 import sqlite3
+import sys
 import threading
 from pathlib import Path
 from typing import Dict, Iterable, List, Tuple
@@ -10,7 +13,12 @@ import grpc
 from harness.client import SidecarClient, failure_of
 from harness.cluster import Host
 from harness.load import FAMILY, GROUPED, MIRROR, PARTS, SINGLE, Load, members
+from harness.snapshot import CtldbSnapshot, LedgerEntry
 from harness.sqlite_content import open_read_only
+
+_MIRROR_STATEMENT = re.compile(
+    rf"REPLACE INTO {FAMILY}___{MIRROR} \(\"grp\",\"n\"\) VALUES\('(\w+)',(\d+)\)"
+)
 
 
 class Watcher(threading.Thread):
@@ -68,11 +76,15 @@ class Watcher(threading.Thread):
 
 
 class FileWatcher(Watcher):
-    """Reads the LDB file itself, as any SQLite does."""
+    """Reads the LDB file itself, as any SQLite does.
+
+    Remembers what it saw at which sequence, to be compared with the ledger afterwards.
+    """
 
     def __init__(self, ldb_path: Path) -> None:
         super().__init__(f"watcher of {ldb_path}")
         self._path = ldb_path
+        self._seen: List[Tuple[int, Dict[str, int]]] = []
 
     def look(self) -> None:
         # Now and then a new connection, as programs come and go.
@@ -108,6 +120,20 @@ class FileWatcher(Watcher):
                 self.fault(f"half of a request: {group} {groups.get(group)} {mirror.get(group)}")
         if halves:
             self.fault(f"half of a request: {halves}")
+        if not self._seen or self._seen[-1] != (sequence, mirror):
+            self._seen.append((sequence, mirror))
+
+    def compare_with(self, ledger: List[LedgerEntry]) -> None:
+        """Each state that was seen is the state after just its sequence; else there is a fault."""
+        history = _history(ledger)
+        for sequence, mirror in self._seen:
+            wanted = {
+                group: changes[index - 1][1]
+                for group, changes in history.items()
+                if (index := bisect.bisect_right(changes, (sequence, sys.maxsize)))
+            }
+            if mirror != wanted:
+                self.fault(f"at sequence {sequence} the groups were {mirror}, not {wanted}")
 
 
 class SidecarWatcher(Watcher):
@@ -128,6 +154,23 @@ class SidecarWatcher(Watcher):
             self.fault(f"the sidecar failed: {failure_of(error)}")
 
 
+# Each group with the numbers that it got, and the sequence at which it got each.
+History = Dict[str, List[Tuple[int, int]]]
+
+
+def _history(ledger: List[LedgerEntry]) -> History:
+    history: History = {}
+    open_changes: List[Tuple[str, int]] = []
+    for entry in ledger:
+        if change := _MIRROR_STATEMENT.fullmatch(entry.statement):
+            open_changes.append((change.group(1), int(change.group(2))))
+        elif entry.statement == "--- COMMIT":
+            for group, number in open_changes:
+                history.setdefault(group, []).append((entry.sequence, number))
+            open_changes = []
+    return history
+
+
 class Watch:
     """A watcher of the file and one of the sidecar for every host, while a `with` block runs."""
 
@@ -145,8 +188,10 @@ class Watch:
         for watcher in self._watchers:
             watcher.stop()
 
-    def assert_nothing_seen(self) -> None:
+    def assert_nothing_seen(self, record: CtldbSnapshot) -> None:
         """Each watcher saw changes, and no fault. Call after the block."""
         for watcher in self._watchers:
+            if isinstance(watcher, FileWatcher):
+                watcher.compare_with(record.ledger)
             assert not watcher.faults, "\n".join(watcher.faults)
             assert watcher.changes_seen > 0, f"{watcher.name} saw nothing in {watcher.looks} looks"

@@ -1,5 +1,6 @@
 #include "executive/testing/test_ctldb.h"
 
+#include <glog/logging.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
@@ -14,13 +15,10 @@ namespace {
 
 // Ends with the process.
 ctldb::testing::MariadbServer* Server() {
-  static const std::unique_ptr<ctldb::testing::MariadbServer> server = [] {
-    absl::StatusOr<std::unique_ptr<ctldb::testing::MariadbServer>> started =
-        ctldb::testing::MariadbServer::Start();
-    EXPECT_TRUE(started.ok()) << started.status();
-    return started.ok() ? *std::move(started) : nullptr;
-  }();
-  return server.get();
+  static const absl::StatusOr<std::unique_ptr<ctldb::testing::MariadbServer>> server =
+      ctldb::testing::MariadbServer::Start();
+  CHECK(server.ok()) << server.status();
+  return server->get();
 }
 
 }  // namespace
@@ -28,19 +26,15 @@ ctldb::testing::MariadbServer* Server() {
 TestCtldb::TestCtldb(Kind kind) {
   options_.lock_timeout = absl::Seconds(2);
   if (kind == Kind::kMariadb) {
-    ctldb::testing::MariadbServer* const server = Server();
-    if (server == nullptr) return;
-    target_ = server->NewDatabase();
+    target_ = Server()->NewDatabase();
   } else {
     folder_ = testing::TempDir() + "/ctldb_XXXXXX";
-    EXPECT_NE(mkdtemp(folder_.data()), nullptr);
+    CHECK(mkdtemp(folder_.data()) != nullptr) << folder_;
     target_.kind = Kind::kSqlite;
     target_.path = folder_ + "/ctldb.db";
   }
-  const std::unique_ptr<ctldb::Connection> connection = Connect();
-  if (connection == nullptr) return;
-  const absl::Status ensured = ctldb::EnsureOwnTables(connection.get());
-  EXPECT_TRUE(ensured.ok()) << ensured;
+  const absl::Status ensured = ctldb::EnsureOwnTables(Connect().get());
+  CHECK(ensured.ok()) << ensured;
 }
 
 TestCtldb::~TestCtldb() {
@@ -51,8 +45,8 @@ TestCtldb::~TestCtldb() {
 std::unique_ptr<ctldb::Connection> TestCtldb::Connect() const {
   absl::StatusOr<std::unique_ptr<ctldb::Connection>> connection =
       ctldb::Connection::Open(target_, options_);
-  EXPECT_TRUE(connection.ok()) << connection.status();
-  return connection.ok() ? *std::move(connection) : nullptr;
+  CHECK(connection.ok()) << connection.status();
+  return *std::move(connection);
 }
 
 std::string KindName(TestCtldb::Kind kind) {

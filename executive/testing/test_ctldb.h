@@ -12,8 +12,8 @@
 
 namespace ctlstore::executive {
 
-// Not thread-safe, but any number of connections may be used at the same time. Fails the test
-// where the database cannot be had.
+// Not thread-safe, but any number of connections may be used at the same time. Ends the process
+// where the database cannot be had: no test can go on without it.
 class TestCtldb {
  public:
   using Kind = ctldb::Target::Kind;
