@@ -6,7 +6,6 @@
 #include <limits>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/escaping.h"
@@ -441,8 +440,6 @@ absl::StatusOr<int64_t> Executive::Commit(const MutationPlan& plan, absl::string
   absl::StatusOr<int64_t> sequence = 0;
   absl::Status committed;
   {
-    if (!ledger_turn_.Take(deadline)) return DeadlineStatus();
-    const absl::Cleanup give_turn = [this] { ledger_turn_.Give(); };
     absl::optional<Lease> lease;
     absl::StatusOr<ctldb::LedgerTransaction> transaction = BeginLedger(deadline, &lease);
     if (!transaction.ok()) return transaction.status();

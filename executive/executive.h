@@ -22,7 +22,6 @@
 #include "common/ctldb/target.h"
 #include "common/ctldb/writers.h"
 #include "common/schema/table_schema.h"
-#include "executive/ledger_turn.h"
 #include "executive/mutation_plan.h"
 #include "executive/table_cache.h"
 
@@ -149,7 +148,6 @@ class Executive {
   ctldb::ConnectionPool* const pool_;
   ctldb::SchemaChanger* const changer_;
   TableCache tables_;
-  LedgerTurn ledger_turn_;
 };
 
 }  // namespace ctlstore::executive
