@@ -10,9 +10,10 @@ from typing import Any, Dict, List, Optional
 
 from harness.case import E2eTestCase
 from harness.cluster import binary, by_ctlstore
-from harness.compare import assert_same
+from harness.compare import assert_same, wait_until_caught_up
 from harness.ctldb import Ctldb, SqliteCtldb
 from harness.process import Process
+from harness.snapshot import CtldbSnapshot
 from harness.waiting import wait_until
 
 SECRET = "the secret of the command line"
@@ -130,7 +131,7 @@ class CliTest(E2eTestCase):
 
         dev.send_signal(signal.SIGINT)
         self.assertEqual(dev.wait(), 0)
-        assert_same(ctldb, ldb_path)
+        self._caught_up(ctldb, ldb_path)
 
         # Killed in the middle of an import; the import is tried again by its own means.
         dev = self._start_dev(data_folder, flags)
@@ -151,8 +152,22 @@ class CliTest(E2eTestCase):
         self.assertEqual(done["rows_written"], 3000)
         self._wait_for(done["sequence"])
         self.assertEqual(restarted.terminate(), 0)
-        record = assert_same(ctldb, ldb_path)
+        record = self._caught_up(ctldb, ldb_path)
         self.assertEqual(len(record.tables["big___rows"].rows), 3000)
+
+    def _caught_up(self, ctldb: Ctldb, ldb_path: Path) -> CtldbSnapshot:
+        """Compares after a stop, which may have left a last heartbeat for the next reflector."""
+        reflector = Process(
+            "reflector",
+            [*by_ctlstore("reflector"), f"--ctldb={ctldb.url}", f"--ldb={ldb_path}"],
+            self.folder,
+        )
+        reflector.start()
+        self.addCleanup(reflector.kill)
+        wait_until(lambda: "_started" in reflector.log_since_start(), "the reflector starts")
+        wait_until_caught_up(ctldb, ldb_path)
+        self.assertEqual(reflector.terminate(), 0)
+        return assert_same(ctldb, ldb_path)
 
     def _start_dev(self, data_folder: Path, flags: List[str]) -> Process:
         """All of ctlstore in one process, and the commands' flags set to find it."""
@@ -171,11 +186,10 @@ class CliTest(E2eTestCase):
             ],
             self.folder,
         )
-        starts_before = dev.log().count("ctlstore is ready")
         dev.start()
         self.addCleanup(dev.kill)
         wait_until(
-            lambda: dev.log().count("ctlstore is ready") > starts_before or not dev.running(),
+            lambda: "ctlstore is ready" in dev.log_since_start() or not dev.running(),
             "ctlstore is ready",
         )
         self.assertTrue(dev.running(), dev.log())

@@ -34,7 +34,7 @@ class OutageTest(E2eTestCase):
         host.reflector.kill()
         server.stop()
         host.reflector.start()
-        wait_until(lambda: "event=" in host.reflector.log(), "the reflector logs")
+        wait_until(lambda: "event=" in host.reflector.log_since_start(), "the reflector logs")
         server.start()
         load.start()
         wait_until(lambda: load.acknowledged() > 10, "the executive works again")

@@ -30,9 +30,6 @@ constexpr absl::Duration kMaxRetryWait = absl::Milliseconds(500);
 // How often one call completes schema changes of others before it gives up.
 constexpr int kMaxCompletions = 20;
 
-// The longest name of a table in MariaDB and MySQL, in characters.
-constexpr size_t kSqlNameMax = 64;
-
 // What callers are advised to wait.
 constexpr absl::Duration kBusyDelay = absl::Milliseconds(200);
 constexpr absl::Duration kUnavailableDelay = absl::Seconds(1);
@@ -131,15 +128,6 @@ absl::Status Executive::CheckRequestSize(size_t bytes) {
       absl::StrCat("a request has at most ", limits::kRequestMaxBytes, " bytes, not ", bytes));
 }
 
-absl::Status Executive::CheckTableName(const TableName& name) {
-  const size_t size = SqlTableName(name).size();
-  if (size <= kSqlNameMax) return absl::OkStatus();
-  const size_t rest = size - name.table.size();
-  return InvalidField("name", reason::kInvalidName,
-                      absl::StrCat("in the family ", name.family, " a table's name has at most ",
-                                   kSqlNameMax - rest, " characters, not ", name.table.size()));
-}
-
 absl::Status Executive::CreateFamily(absl::string_view family, absl::Time deadline) {
   absl::StatusOr<std::string> name = NormalizeFamilyName("family", family);
   if (!name.ok()) return name.status();
@@ -172,8 +160,6 @@ absl::StatusOr<int64_t> Executive::CreateTables(absl::Span<const TableSchema> ta
       return InvalidField(absl::StrCat("tables[", i, "]"), reason::kInvalidRequest,
                           absl::StrCat("is the same table as tables[", first->second, "]"));
     }
-    absl::Status name = CheckTableName(tables[i].name());
-    if (!name.ok()) return UnderField(absl::StrCat("tables[", i, "]."), name);
   }
   // Only for the log, which names what is new.
   absl::flat_hash_set<TableName> existing;

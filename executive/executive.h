@@ -66,10 +66,6 @@ class Executive {
   // INVALID_ARGUMENT (TOO_LARGE) where a request's bytes, in whatever form it came, are too many.
   static absl::Status CheckRequestSize(size_t bytes);
 
-  // Whether every ctldb can hold a table of this name: together with its family's and what stands
-  // between them it has at most 64 characters. INVALID_ARGUMENT (INVALID_NAME) about "name".
-  static absl::Status CheckTableName(const TableName& name);
-
   // Succeeds where the family exists already.
   absl::Status CreateFamily(absl::string_view family, absl::Time deadline);
 

@@ -22,9 +22,7 @@ namespace {
 // The table of a request and its place there.
 absl::StatusOr<TableSchema> TableOf(absl::string_view path, const v1::Table& proto) {
   absl::StatusOr<TableSchema> schema = rpc::FromProto(proto);
-  const absl::Status status =
-      schema.ok() ? Executive::CheckTableName(schema->name()) : schema.status();
-  if (!status.ok()) return UnderField(absl::StrCat(path, "."), status);
+  if (!schema.ok()) return UnderField(absl::StrCat(path, "."), schema.status());
   return schema;
 }
 

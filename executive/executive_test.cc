@@ -783,10 +783,14 @@ TEST_P(ExecutiveTest, LimitsHoldAtTheirEdges) {
     const absl::StatusOr<TableSchema> schema =
         TableSchema::Create(family, std::string(table_size, 't'),
                             {{std::string(64, 'c'), FieldType::kInteger}}, {std::string(64, 'c')});
-    ASSERT_TRUE(schema.ok()) << schema.status();
+    EXPECT_EQ(schema.ok(), family_size + table_size <= 61) << schema.status();
+    if (!schema.ok()) {
+      EXPECT_EQ(ErrorReason(schema.status()).value_or(""), "INVALID_NAME");
+      EXPECT_EQ(ErrorField(schema.status()).value_or(""), "name");
+      continue;
+    }
     const absl::Status created = executive_->CreateTables({*schema}, Soon()).status();
-    expect(family_size + table_size <= 61, created, "INVALID_NAME");
-    EXPECT_EQ(ErrorField(created).value_or("tables[0].name"), "tables[0].name");
+    EXPECT_TRUE(created.ok()) << created;
   }
 }
 

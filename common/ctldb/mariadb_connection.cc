@@ -147,10 +147,12 @@ class MariadbConnection::ResultReader {
   enum class Next { kRow, kEnd, kError };
 
   Next Fetch() {
+    // Not before the last row was read: some versions of the library clear its lengths here.
+    if (grown_ && mysql_stmt_bind_result(statement_, binds_.data()) != 0) return Next::kError;
+    grown_ = false;
     const int result = mysql_stmt_fetch(statement_);
     if (result == MYSQL_NO_DATA) return Next::kEnd;
     if (result != 0 && result != MYSQL_DATA_TRUNCATED) return Next::kError;
-    bool grown = false;
     for (size_t i = 0; i < columns_.size(); ++i) {
       Column& column = columns_[i];
       if (column.is_null || !column.is_string() || column.length <= column.buffer.size()) continue;
@@ -160,10 +162,8 @@ class MariadbConnection::ResultReader {
       if (mysql_stmt_fetch_column(statement_, &binds_[i], static_cast<unsigned int>(i), 0) != 0) {
         return Next::kError;
       }
-      grown = true;
+      grown_ = true;
     }
-    // The views look into the buffers as they are now; the next row goes to them as well.
-    if (grown && mysql_stmt_bind_result(statement_, binds_.data()) != 0) return Next::kError;
     return Next::kRow;
   }
 
@@ -283,6 +283,8 @@ class MariadbConnection::ResultReader {
   MYSQL_STMT* const statement_;
   std::vector<Column> columns_;
   std::vector<MYSQL_BIND> binds_;
+  // Whether the library does not know the newest buffers yet.
+  bool grown_ = false;
   std::vector<ValueView> row_;
 };
 

@@ -13,6 +13,8 @@ inline constexpr size_t kFamilyNameMin = 3;
 inline constexpr size_t kFamilyNameMax = 30;
 inline constexpr size_t kTableNameMin = 3;
 inline constexpr size_t kTableNameMax = 50;
+// Of a family's table in a database, "family___table": what MariaDB and MySQL can name.
+inline constexpr size_t kSqlTableNameMax = 64;
 inline constexpr size_t kFieldNameMin = 1;
 inline constexpr size_t kFieldNameMax = 64;
 

@@ -108,6 +108,15 @@ absl::StatusOr<TableSchema> TableSchema::Create(absl::string_view family, absl::
   absl::StatusOr<std::string> table_name = NormalizeTableName("name", table);
   if (!table_name.ok()) return table_name.status();
   schema.name_ = TableName{*std::move(family_name), *std::move(table_name)};
+  const size_t sql_name_size = SqlTableName(schema.name_).size();
+  if (sql_name_size > limits::kSqlTableNameMax) {
+    const size_t rest = sql_name_size - schema.name_.table.size();
+    return InvalidField(
+        "name", reason::kInvalidName,
+        absl::StrCat("in the family ", schema.name_.family, " a table's name has at most ",
+                     limits::kSqlTableNameMax - rest, " characters, not ",
+                     schema.name_.table.size()));
+  }
 
   if (fields.empty()) {
     return InvalidField("fields", reason::kInvalidSchema, "a table needs at least one field");

@@ -30,6 +30,7 @@ class Process:
         self.log_path = log_folder / f"{name}.log"
         self.environment = environment or {}
         self._child: Optional[subprocess.Popen] = None
+        self._log_begin = 0
 
     def start(self) -> None:
         assert threading.current_thread() is threading.main_thread()
@@ -37,6 +38,7 @@ class Process:
         with open(self.log_path, "ab") as log:
             log.write(f"=== start: {' '.join(self.argv)}\n".encode())
             log.flush()
+            self._log_begin = log.tell()
             self._child = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", "--", *self.argv],
                 stdin=subprocess.DEVNULL,
@@ -78,6 +80,14 @@ class Process:
         self._child.wait()
 
     def log(self) -> str:
+        """All that it has written since the test began."""
+        return self._read_log(0)
+
+    def log_since_start(self) -> str:
+        """What it has written since its last start."""
+        return self._read_log(self._log_begin)
+
+    def _read_log(self, begin: int) -> str:
         if not self.log_path.exists():
             return ""
-        return self.log_path.read_text(encoding="utf-8", errors="replace")
+        return self.log_path.read_bytes()[begin:].decode("utf-8", errors="replace")
