@@ -12,7 +12,7 @@ ABSL_FLAG(
     std::string, ctldb, "",
     "The control data's system of record: sqlite:///absolute/path for a file of this host, or "
     "mysql://user@host:port/database for MariaDB and MySQL (port 3306 where left out; "
-    "?socket=/path for a Unix socket). No default. Never holds a password.");
+    "?socket=/path for a Unix socket). Never holds a password.");
 ABSL_FLAG(std::string, ctldb_password_file, "",
           "The file that holds the password for a mysql:// ctldb; a line end at its end does not "
           "count. Where empty, the environment variable CTLSTORE_CTLDB_PASSWORD is used.");
