@@ -9,37 +9,28 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "common/ctldb/catalog_columns.h"
 #include "common/ctldb/connection_errors.h"
 
 namespace ctlstore::ctldb {
 namespace {
 
-struct FoundColumn {
-  std::string name;
-  std::string type;
-  int64_t key_position = 0;
-};
-
 struct FoundTable {
   std::string name;
-  std::vector<FoundColumn> columns;
+  std::vector<CatalogColumn> columns;
 };
 
 absl::StatusOr<std::vector<FoundTable>> FindTables(Connection* connection, Dialect::Match match,
                                                    const std::string& name) {
+  absl::StatusOr<std::vector<CatalogColumn>> columns = ReadCatalogColumns(connection, match, name);
+  if (!columns.ok()) return columns.status();
   std::vector<FoundTable> tables;
-  absl::Status status = connection->Query(
-      connection->dialect().ColumnsQuery(match), {name, name},
-      [&](absl::Span<const ValueView> row) {
-        const absl::string_view table = row[0].data();
-        if (tables.empty() || tables.back().name != table) {
-          tables.push_back(FoundTable{std::string(table), {}});
-        }
-        tables.back().columns.push_back(
-            FoundColumn{std::string(row[1].data()), std::string(row[2].data()), row[3].integer()});
-        return absl::OkStatus();
-      });
-  if (!status.ok()) return status;
+  for (CatalogColumn& column : *columns) {
+    if (tables.empty() || tables.back().name != column.table) {
+      tables.push_back(FoundTable{column.table, {}});
+    }
+    tables.back().columns.push_back(std::move(column));
+  }
   return tables;
 }
 
@@ -53,7 +44,7 @@ absl::StatusOr<TableSchema> ToSchema(const Dialect& dialect, const TableName& na
   std::vector<Field> fields;
   std::vector<std::string> key(table.columns.size());
   size_t key_size = 0;
-  for (const FoundColumn& column : table.columns) {
+  for (const CatalogColumn& column : table.columns) {
     absl::StatusOr<FieldType> type = dialect.TypeOfColumn(column.type);
     if (!type.ok()) {
       return not_ours(absl::StrCat("its column ", column.name, " is a ", column.type));

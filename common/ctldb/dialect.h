@@ -41,8 +41,9 @@ class Dialect {
   };
 
   // A query for (table name, column name, column type, position in key from 1 or 0), ordered by
-  // table and column position. Its two parameters are both the name, or both the pattern. Where the
-  // database compares names without case, more tables than asked for may come.
+  // table and column position. The position is -1 where the table was changed while the query ran.
+  // Its two parameters are both the name, or both the pattern. Where the database compares names
+  // without case, more tables than asked for may come.
   virtual std::string ColumnsQuery(Match match) const = 0;
 
   // The field type of a column type as that query shows it; NOT_FOUND where no field type has it.

@@ -100,15 +100,18 @@ std::string MariadbDialect::ColumnsQuery(Match match) const {
   const absl::string_view condition =
       match == Match::kName ? "table_name = ?" : "table_name LIKE ? ESCAPE '!'";
   // A union instead of a join: the server looks a schema's or a table's columns up only for
-  // conditions with constants, and would read every table of every database for a join.
+  // conditions with constants, and would read every table of every database for a join. Its two
+  // halves are no one state of the catalog, so both say which columns are in the key.
   return absl::StrCat(
-      "SELECT table_name, column_name, MAX(column_type), MAX(position) FROM ("
+      "SELECT table_name, column_name, MAX(column_type), "
+      "CASE WHEN MAX(column_type) = '' OR MAX(in_key) <> (MAX(position) > 0) THEN -1 "
+      "ELSE MAX(position) END FROM ("
       "SELECT table_name AS table_name, column_name AS column_name, column_type AS column_type, "
-      "ordinal_position AS ordinal, 0 AS position FROM information_schema.columns "
-      "WHERE table_schema = DATABASE() AND ",
+      "ordinal_position AS ordinal, column_key = 'PRI' AS in_key, 0 AS position "
+      "FROM information_schema.columns WHERE table_schema = DATABASE() AND ",
       condition,
       " UNION ALL "
-      "SELECT table_name, column_name, '', 0, seq_in_index FROM information_schema.statistics "
+      "SELECT table_name, column_name, '', 0, 0, seq_in_index FROM information_schema.statistics "
       "WHERE table_schema = DATABASE() AND index_name = 'PRIMARY' AND ",
       condition, ") parts GROUP BY table_name, column_name ORDER BY table_name, MAX(ordinal)");
 }

@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "common/ctldb/catalog_columns.h"
 
 namespace ctlstore::ctldb {
 namespace {
@@ -55,26 +57,19 @@ const std::vector<Table>& NeededTables() {
   return *tables;
 }
 
-struct FoundColumn {
-  std::string name;
-  std::string type;  // lower case
-  int64_t key_position = 0;
-};
-
-absl::StatusOr<std::vector<FoundColumn>> ReadColumns(Connection* connection,
-                                                     const std::string& table) {
-  std::vector<FoundColumn> columns;
-  absl::Status status = connection->Query(
-      connection->dialect().ColumnsQuery(Dialect::Match::kName), {table, table},
-      [&](absl::Span<const ValueView> row) {
-        if (!absl::EqualsIgnoreCase(row[0].data(), table)) {
-          return absl::OkStatus();
-        }
-        columns.push_back({absl::AsciiStrToLower(row[1].data()),
-                           absl::AsciiStrToLower(row[2].data()), row[3].integer()});
-        return absl::OkStatus();
-      });
-  if (!status.ok()) return status;
+// With names and types in lower case.
+absl::StatusOr<std::vector<CatalogColumn>> ReadColumns(Connection* connection,
+                                                       const std::string& table) {
+  absl::StatusOr<std::vector<CatalogColumn>> found =
+      ReadCatalogColumns(connection, Dialect::Match::kName, table);
+  if (!found.ok()) return found.status();
+  std::vector<CatalogColumn> columns;
+  for (CatalogColumn& column : *found) {
+    if (!absl::EqualsIgnoreCase(column.table, table)) continue;
+    absl::AsciiStrToLower(&column.name);
+    absl::AsciiStrToLower(&column.type);
+    columns.push_back(std::move(column));
+  }
   return columns;
 }
 
@@ -93,14 +88,14 @@ bool IsOfKind(absl::string_view type, Kind kind) {
   return false;
 }
 
-absl::Status CheckTable(const Table& table, const std::vector<FoundColumn>& found) {
+absl::Status CheckTable(const Table& table, const std::vector<CatalogColumn>& found) {
   const auto wrong = [&table](absl::string_view what) {
     return absl::FailedPreconditionError(
         absl::StrCat("the ctldb's table ", table.name, " is not ctlstore's: ", what));
   };
   for (const Column& column : table.columns) {
-    const FoundColumn* match = nullptr;
-    for (const FoundColumn& candidate : found) {
+    const CatalogColumn* match = nullptr;
+    for (const CatalogColumn& candidate : found) {
       if (candidate.name == column.name) match = &candidate;
     }
     if (match == nullptr) return wrong(absl::StrCat("it has no column ", column.name));
@@ -114,7 +109,7 @@ absl::Status CheckTable(const Table& table, const std::vector<FoundColumn>& foun
                                       column.key_position, " of the primary key"));
     }
   }
-  for (const FoundColumn& column : found) {
+  for (const CatalogColumn& column : found) {
     if (column.key_position == 0) continue;
     bool expected = false;
     for (const Column& needed : table.columns) {
@@ -170,7 +165,7 @@ absl::Status EnsureOwnTables(Connection* connection) {
   // complete ctldb.
   bool created = false;
   for (const Table& table : NeededTables()) {
-    absl::StatusOr<std::vector<FoundColumn>> columns = ReadColumns(connection, table.name);
+    absl::StatusOr<std::vector<CatalogColumn>> columns = ReadColumns(connection, table.name);
     if (!columns.ok()) return columns.status();
     if (columns->empty() && !created) {
       absl::Status status = InTransactionIfPossible(connection, CreateMissing);
