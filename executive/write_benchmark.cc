@@ -86,6 +86,8 @@ class Client {
     grpc::ClientContext context;
     rpc::SetDeadline(absl::Now() + absl::Seconds(30), &context);
     rpc::AddWriterCredentials(kWriter, kSecret, &context);
+    // So many connections at once need not all succeed at the first try.
+    context.set_wait_for_ready(true);
     Response response;
     Check(rpc::FromGrpcStatus((stub_.get()->*method)(&context, request, &response)), "call");
   }
