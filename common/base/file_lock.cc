@@ -56,11 +56,11 @@ absl::Status FileLock::Lock(absl::Duration wait) {
     pause = std::min(pause * 2, absl::Milliseconds(5));
   }
   locked_ = true;
-  // For people only: the lock itself does not depend on what the file says.
+  // For people only: the lock does not depend on what the file says, nor on whether it can be
+  // written.
   const std::string holder = absl::StrCat(getpid(), "\n");
-  if (ftruncate(fd_, 0) != 0 || pwrite(fd_, holder.data(), holder.size(), 0) < 0) {
-    return absl::OkStatus();
-  }
+  const bool written = ftruncate(fd_, 0) == 0 && pwrite(fd_, holder.data(), holder.size(), 0) > 0;
+  static_cast<void>(written);
   return absl::OkStatus();
 }
 
