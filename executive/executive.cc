@@ -351,10 +351,11 @@ absl::StatusOr<std::shared_ptr<const TableSchema>> Executive::FindTable(
     std::shared_ptr<const TableSchema> known = tables_.Find(name);
     if (known != nullptr) return known;
   }
+  const int64_t version = tables_.version();
   absl::StatusOr<TableSchema> schema = ReadTable(name, connection);
   if (absl::IsNotFound(schema.status())) tables_.Forget(name);
   if (!schema.ok()) return schema.status();
-  return tables_.Put(*std::move(schema));
+  return tables_.Put(*std::move(schema), version);
 }
 
 absl::StatusOr<MutationPlan> Executive::Plan(const MutateRequest& request, bool reload,

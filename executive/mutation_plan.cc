@@ -170,16 +170,19 @@ absl::StatusOr<int64_t> MutationPlan::Apply(absl::string_view writer, ctldb::Con
   }
   for (size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = steps_[i];
-    absl::Status status = step.remove ? transaction->Delete(*step.schema, step.values)
-                                      : transaction->Upsert(*step.schema, step.values);
+    if (step.remove) {
+      transaction->Delete(*step.schema, step.values);
+    } else {
+      transaction->Upsert(*step.schema, step.values);
+    }
+    absl::Status status = transaction->Flush();
     if (absl::IsInvalidArgument(status) && !ErrorField(status).has_value()) {
       return InvalidField(MutationPath(i), ErrorReason(status).value_or(reason::kInvalidValue),
                           status.message());
     }
     if (!status.ok()) return status;
   }
-  absl::StatusOr<int64_t> sequence = transaction->Append(statements_);
-  if (!sequence.ok()) return sequence;
+  const int64_t sequence = transaction->Append(statements_);
   if (cookie_.has_value()) {
     absl::Status written = ctldb::WriteCookie(connection, writer, *cookie_);
     if (!written.ok()) return absl::IsNotFound(written) ? WriterGone() : written;

@@ -26,4 +26,13 @@ absl::StatusOr<std::unique_ptr<Connection>> Connection::Open(const Target& targe
   return absl::InternalError("unknown kind of ctldb");
 }
 
+absl::Status Connection::ExecuteMany(absl::string_view sql,
+                                     absl::Span<const absl::Span<const ValueView>> rows) {
+  for (const absl::Span<const ValueView> row : rows) {
+    absl::StatusOr<int64_t> executed = Execute(sql, row);
+    if (!executed.ok()) return executed.status();
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace ctlstore::ctldb

@@ -71,6 +71,12 @@ class Connection {
   virtual absl::StatusOr<int64_t> Execute(absl::string_view sql,
                                           absl::Span<const ValueView> parameters = {}) = 0;
 
+  // Runs one statement for each of the rows of parameters, in their order, in as few round trips as
+  // the database allows. In each column, values that are not null are of one kind. After an error
+  // some may have run: it is for transactions that then roll back, to a savepoint at least.
+  virtual absl::Status ExecuteMany(absl::string_view sql,
+                                   absl::Span<const absl::Span<const ValueView>> rows);
+
   // Runs one statement and shows its rows one after the other; rows are not collected in memory.
   virtual absl::Status Query(absl::string_view sql, absl::Span<const ValueView> parameters,
                              RowVisitor visit) = 0;
@@ -80,6 +86,13 @@ class Connection {
 
   // A transaction that reads one consistent state.
   virtual absl::Status BeginRead() = 0;
+
+  // Within a transaction: remembers its state, in place of what was remembered before.
+  virtual absl::Status SetSavepoint() = 0;
+
+  // Back to the state remembered last, which stays remembered. Where the whole transaction is lost
+  // (in_transaction() is false), UNAVAILABLE.
+  virtual absl::Status RollbackToSavepoint() = 0;
 
   // Ends the transaction. UNAVAILABLE with reason OUTCOME_UNKNOWN where the connection broke before
   // the database's answer: the transaction may or may not have been committed.

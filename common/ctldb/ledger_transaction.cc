@@ -16,6 +16,9 @@ namespace {
 constexpr size_t kMaxRowsPerInsert = 64;
 constexpr size_t kMaxBytesPerInsert = size_t{4} << 20;
 
+// The row of `locks` whose clock is the schema version.
+constexpr absl::string_view kSchemaVersionRow = "schema";
+
 std::string InsertSql(size_t rows) {
   std::string sql = "INSERT INTO ctlstore_dml_ledger (seq, statement) VALUES (?, ?)";
   for (size_t i = 1; i < rows; ++i) sql.append(", (?, ?)");
@@ -56,10 +59,12 @@ absl::StatusOr<LedgerTransaction> LedgerTransaction::Begin(Connection* connectio
 
   status = connection->Query(
       "SELECT COALESCE((SELECT MAX(seq) FROM ctlstore_dml_ledger), 0), "
-      "EXISTS (SELECT 1 FROM ctlstore_schema_intents)",
-      {}, [&transaction](absl::Span<const ValueView> row) {
+      "EXISTS (SELECT 1 FROM ctlstore_schema_intents), "
+      "COALESCE((SELECT clock FROM locks WHERE id = ?), 0)",
+      {kSchemaVersionRow}, [&transaction](absl::Span<const ValueView> row) {
         transaction.last_sequence_ = row[0].integer();
         transaction.schema_change_pending_ = row[1].integer() != 0;
+        transaction.schema_version_ = row[2].integer();
         return absl::OkStatus();
       });
   if (absl::IsNotFound(status)) {
@@ -72,21 +77,38 @@ absl::StatusOr<LedgerTransaction> LedgerTransaction::Begin(Connection* connectio
 LedgerTransaction::LedgerTransaction(LedgerTransaction&& other) noexcept
     : connection_(std::exchange(other.connection_, nullptr)),
       last_sequence_(other.last_sequence_),
-      schema_change_pending_(other.schema_change_pending_) {}
+      schema_version_(other.schema_version_),
+      savepoint_sequence_(other.savepoint_sequence_),
+      schema_change_pending_(other.schema_change_pending_),
+      failed_(std::move(other.failed_)) {}
 
 LedgerTransaction::~LedgerTransaction() {
   if (connection_ != nullptr) connection_->Rollback();
 }
 
-absl::Status LedgerTransaction::Upsert(const TableSchema& schema, absl::Span<const ValueView> row) {
-  return connection_->Execute(sql::UpsertSql(schema), row).status();
+void LedgerTransaction::Note(const absl::Status& status) {
+  if (failed_.ok()) failed_ = status;
 }
 
-absl::Status LedgerTransaction::Delete(const TableSchema& schema, absl::Span<const ValueView> key) {
-  return connection_->Execute(sql::DeleteSql(schema), key).status();
+absl::Status LedgerTransaction::CountSchemaChange() {
+  absl::StatusOr<int64_t> counted =
+      connection_->Execute("UPDATE locks SET clock = clock + 1 WHERE id = ?", {kSchemaVersionRow});
+  if (!counted.ok()) return counted.status();
+  ++schema_version_;
+  if (*counted > 0) return absl::OkStatus();
+  return connection_->Execute("INSERT INTO locks (id, clock) VALUES (?, ?)", {kSchemaVersionRow, 1})
+      .status();
 }
 
-absl::StatusOr<int64_t> LedgerTransaction::Append(absl::Span<const std::string> statements) {
+void LedgerTransaction::Upsert(const TableSchema& schema, absl::Span<const ValueView> row) {
+  Note(connection_->Execute(sql::UpsertSql(schema), row).status());
+}
+
+void LedgerTransaction::Delete(const TableSchema& schema, absl::Span<const ValueView> key) {
+  Note(connection_->Execute(sql::DeleteSql(schema), key).status());
+}
+
+int64_t LedgerTransaction::Append(absl::Span<const std::string> statements) {
   std::vector<absl::string_view> entries;
   entries.reserve(statements.size() + 2);
   if (statements.size() > 1) entries.push_back(kBeginMarker);
@@ -103,14 +125,32 @@ absl::StatusOr<int64_t> LedgerTransaction::Append(absl::Span<const std::string> 
       parameters.push_back(++sequence);
       parameters.push_back(entry);
     }
-    absl::StatusOr<int64_t> inserted = connection_->Execute(InsertSql(rows), parameters);
-    if (!inserted.ok()) return inserted.status();
+    Note(connection_->Execute(InsertSql(rows), parameters).status());
     rest.remove_prefix(rows);
   }
   last_sequence_ = sequence;
   return sequence;
 }
 
-absl::Status LedgerTransaction::Commit() { return std::exchange(connection_, nullptr)->Commit(); }
+absl::Status LedgerTransaction::Flush() { return failed_; }
+
+absl::Status LedgerTransaction::SetSavepoint() {
+  absl::Status flushed = Flush();
+  if (!flushed.ok()) return flushed;
+  savepoint_sequence_ = last_sequence_;
+  return connection_->SetSavepoint();
+}
+
+absl::Status LedgerTransaction::RollbackToSavepoint() {
+  failed_ = absl::OkStatus();
+  last_sequence_ = savepoint_sequence_;
+  return connection_->RollbackToSavepoint();
+}
+
+absl::Status LedgerTransaction::Commit() {
+  absl::Status flushed = Flush();
+  if (!flushed.ok()) return flushed;
+  return std::exchange(connection_, nullptr)->Commit();
+}
 
 }  // namespace ctlstore::ctldb

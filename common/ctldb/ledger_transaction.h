@@ -19,8 +19,13 @@ namespace ctlstore::ctldb {
 // ledger transactions follow one another: sequences are chosen under the lock as the last one plus
 // one, have no gaps, and become visible in their order.
 //
+// Changes are gathered and sent together, by Flush() or Commit() at the latest: few round trips for
+// many rows. Changes of one table keep their order; those of different tables need not. What the
+// database refuses is therefore found out at Flush(). Nothing that is given has to outlive its
+// call.
+//
 // Rolls back when destroyed before Commit(). Not thread-safe; the connection must outlive it and is
-// not used for anything else meanwhile.
+// used by others meanwhile only where they know of this transaction and have flushed it.
 class LedgerTransaction {
  public:
   // Waits for the ledger lock at most the connection's lock timeout: UNAVAILABLE (CTLDB_BUSY).
@@ -38,26 +43,49 @@ class LedgerTransaction {
   // change must be completed before anything else is written.
   bool schema_change_pending() const { return schema_change_pending_; }
 
+  // Counts the changes of tables that executives have made (and not those of a Go executive): two
+  // transactions that see the same version see the same tables. 0 where none was made.
+  int64_t schema_version() const { return schema_version_; }
+
+  // Counts the schema version up. To be called by whoever changes tables.
+  absl::Status CountSchemaChange();
+
   // Inserts a row or replaces the one with the same key. `row` has a value for each field in table
   // order and has passed CheckValue.
-  absl::Status Upsert(const TableSchema& schema, absl::Span<const ValueView> row);
+  void Upsert(const TableSchema& schema, absl::Span<const ValueView> row);
 
   // Deletes the row with this key, if there is one. `key` is in key order.
-  absl::Status Delete(const TableSchema& schema, absl::Span<const ValueView> key);
+  void Delete(const TableSchema& schema, absl::Span<const ValueView> key);
 
   // Appends one ledger transaction: the statements, between markers where there are several.
   // Returns its last sequence.
-  absl::StatusOr<int64_t> Append(absl::Span<const std::string> statements);
+  int64_t Append(absl::Span<const std::string> statements);
 
-  // Errors as Connection::Commit().
+  // Sends what was gathered. After an error the transaction is rolled back, to the savepoint at
+  // least, by whoever called.
+  absl::Status Flush();
+
+  // Flush(), and a state to come back to.
+  absl::Status SetSavepoint();
+
+  // Forgets all since the savepoint, gathered or sent, and its sequences.
+  absl::Status RollbackToSavepoint();
+
+  // Flush(), and the end. Errors as both.
   absl::Status Commit();
 
  private:
   explicit LedgerTransaction(Connection* connection) : connection_(connection) {}
 
+  // Keeps the first error for Flush().
+  void Note(const absl::Status& status);
+
   Connection* connection_;  // null when moved from or ended
   int64_t last_sequence_ = 0;
+  int64_t schema_version_ = 0;
+  int64_t savepoint_sequence_ = 0;
   bool schema_change_pending_ = false;
+  absl::Status failed_;
 };
 
 }  // namespace ctlstore::ctldb

@@ -527,6 +527,20 @@ absl::Status MariadbConnection::BeginRead() {
   return status;
 }
 
+absl::Status MariadbConnection::SetSavepoint() {
+  absl::Status usable = CheckUsable();
+  if (!usable.ok()) return usable;
+  if (!in_transaction_) return absl::InternalError("there is no transaction for a savepoint");
+  return ExecuteText("SAVEPOINT ctlstore").status();
+}
+
+absl::Status MariadbConnection::RollbackToSavepoint() {
+  absl::Status usable = CheckUsable();
+  if (!usable.ok()) return usable;
+  if (!in_transaction_) return DatabaseBusy("the transaction is lost");
+  return ExecuteText("ROLLBACK TO SAVEPOINT ctlstore").status();
+}
+
 absl::Status MariadbConnection::Commit() {
   absl::Status usable = CheckUsable();
   if (!usable.ok()) return usable;

@@ -48,6 +48,8 @@ class MariadbConnection final : public Connection {
                      RowVisitor visit) override;
   absl::Status BeginWrite() override;
   absl::Status BeginRead() override;
+  absl::Status SetSavepoint() override;
+  absl::Status RollbackToSavepoint() override;
   absl::Status Commit() override;
   void Rollback() override;
   bool in_transaction() const override { return in_transaction_; }

@@ -257,9 +257,9 @@ absl::StatusOr<SchemaChanger::Change::Completed> SchemaChanger::Change::Complete
     if (!status.ok()) return status;
     completed.refusal = result.refused;
   } else {
-    absl::StatusOr<int64_t> sequence = transaction.Append(intent->statements);
-    if (!sequence.ok()) return sequence.status();
-    completed.sequence = *sequence;
+    completed.sequence = transaction.Append(intent->statements);
+    status = transaction.CountSchemaChange();
+    if (!status.ok()) return status;
   }
   status = Reach("before_commit");
   if (!status.ok()) return status;
@@ -277,15 +277,16 @@ absl::StatusOr<int64_t> SchemaChanger::Change::CarryInOne(
   DdlResult result = RunDdl(*changes);
   if (!result.interrupted.ok()) return result.interrupted;
   if (!result.refused.ok()) return result.refused;
-  absl::StatusOr<int64_t> sequence = transaction.Append(statements);
-  if (!sequence.ok()) return sequence.status();
-  absl::Status status = Reach("before_commit");
+  const int64_t sequence = transaction.Append(statements);
+  absl::Status status = transaction.CountSchemaChange();
+  if (!status.ok()) return status;
+  status = Reach("before_commit");
   if (!status.ok()) return status;
   status = transaction.Commit();
   if (!status.ok()) return status;
   status = Reach("after_commit");
   if (!status.ok()) return status;
-  return *sequence;
+  return sequence;
 }
 
 absl::StatusOr<int64_t> SchemaChanger::Change::Carry(Plan plan) {
@@ -447,6 +448,10 @@ absl::StatusOr<int64_t> SchemaChanger::AddFields(const TableName& table,
         return statements;
       },
       deadline);
+}
+
+absl::StatusOr<int64_t> SchemaChanger::DropTable(const TableName&, absl::Time) {
+  return absl::UnimplementedError("DropTable");
 }
 
 absl::Status SchemaChanger::CompletePending(absl::Time deadline) {

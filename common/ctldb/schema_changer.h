@@ -53,6 +53,10 @@ class SchemaChanger {
   absl::StatusOr<int64_t> AddFields(const TableName& table, absl::Span<const Field> fields,
                                     absl::Time deadline);
 
+  // Drops the table, which may hold rows. Returns the ledger sequence.
+  //   NOT_FOUND (FAMILY_NOT_FOUND, TABLE_NOT_FOUND).
+  absl::StatusOr<int64_t> DropTable(const TableName& table, absl::Time deadline);
+
   // Completes or undoes what an executive that died has left. To be called at start, and whenever
   // LedgerTransaction::schema_change_pending().
   absl::Status CompletePending(absl::Time deadline);

@@ -312,6 +312,20 @@ absl::Status SqliteConnection::BeginRead() {
   return status;
 }
 
+absl::Status SqliteConnection::SetSavepoint() {
+  absl::Status status = CheckUsable();
+  if (!status.ok()) return status;
+  if (!in_transaction()) return absl::InternalError("there is no transaction for a savepoint");
+  return RunControl("SAVEPOINT ctlstore");
+}
+
+absl::Status SqliteConnection::RollbackToSavepoint() {
+  absl::Status status = CheckUsable();
+  if (!status.ok()) return status;
+  if (!in_transaction()) return DatabaseBusy("the transaction is lost");
+  return RunControl("ROLLBACK TO ctlstore");
+}
+
 absl::Status SqliteConnection::Commit() {
   if (!in_transaction()) return absl::InternalError("there is no transaction to commit");
   if (database_->Execute("COMMIT").ok()) {

@@ -41,6 +41,8 @@ class SqliteConnection final : public Connection {
                      RowVisitor visit) override;
   absl::Status BeginWrite() override;
   absl::Status BeginRead() override;
+  absl::Status SetSavepoint() override;
+  absl::Status RollbackToSavepoint() override;
   absl::Status Commit() override;
   void Rollback() override;
   bool in_transaction() const override { return mode_ != Mode::kNone; }

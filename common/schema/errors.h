@@ -36,6 +36,21 @@ inline constexpr char kCtldbUnavailable[] = "CTLDB_UNAVAILABLE";
 inline constexpr char kCtldbBusy[] = "CTLDB_BUSY";
 inline constexpr char kOutcomeUnknown[] = "OUTCOME_UNKNOWN";
 inline constexpr char kLdbUnavailable[] = "LDB_UNAVAILABLE";
+// A writer has used up its rows for the period.
+inline constexpr char kRateLimited[] = "RATE_LIMITED";
+// A table is over its maximum size.
+inline constexpr char kTableFull[] = "TABLE_FULL";
+// More requests wait than the server takes.
+inline constexpr char kQueueFull[] = "QUEUE_FULL";
+inline constexpr char kLimitNotFound[] = "LIMIT_NOT_FOUND";
+// Destructive changes are not enabled on this executive.
+inline constexpr char kDestructiveDisabled[] = "DESTRUCTIVE_DISABLED";
+// The call needs a role, and no valid proof of any came with it.
+inline constexpr char kNoRole[] = "NO_ROLE";
+// The caller is known, but its role does not allow the call.
+inline constexpr char kRoleMissing[] = "ROLE_MISSING";
+// Too many wrong secrets came before.
+inline constexpr char kTooManyFailures[] = "TOO_MANY_FAILURES";
 }  // namespace reason
 
 // INVALID_ARGUMENT about one field of a request. `field` is its path as the caller wrote it

@@ -40,6 +40,25 @@ class FaultyConnection : public ctldb::Connection {
     return connection_->BeginRead();
   }
 
+  absl::Status ExecuteMany(absl::string_view sql,
+                           absl::Span<const absl::Span<const ValueView>> rows) override {
+    absl::Status status = Check(sql);
+    if (!status.ok()) return status;
+    return connection_->ExecuteMany(sql, rows);
+  }
+
+  absl::Status SetSavepoint() override {
+    absl::Status status = Check("SAVEPOINT");
+    if (!status.ok()) return status;
+    return connection_->SetSavepoint();
+  }
+
+  absl::Status RollbackToSavepoint() override {
+    absl::Status status = Check("ROLLBACK TO SAVEPOINT");
+    if (!status.ok()) return status;
+    return connection_->RollbackToSavepoint();
+  }
+
   absl::Status Commit() override {
     if (connection_ == nullptr) return absl::InternalError("committed on a lost connection");
     if (!faults_->commit) return connection_->Commit();
