@@ -38,6 +38,16 @@ absl::StatusOr<bool> AddWriter(Connection* connection, absl::string_view writer,
       "ctldb's table mutators, which another program has made, does not keep such names apart");
 }
 
+absl::StatusOr<bool> ReplaceSecretHash(Connection* connection, absl::string_view writer,
+                                       absl::string_view old_hash, absl::string_view new_hash) {
+  // A table that another program has made may compare hashes without case; their bytes differ.
+  absl::StatusOr<int64_t> changed = connection->Execute(
+      "UPDATE mutators SET secret = ? WHERE writer = ? AND secret = ? AND HEX(secret) = HEX(?)",
+      {new_hash, writer, old_hash, old_hash});
+  if (!changed.ok()) return changed.status();
+  return *changed > 0;
+}
+
 absl::Status WriteCookie(Connection* connection, absl::string_view writer,
                          absl::string_view cookie) {
   absl::StatusOr<int64_t> changed =

@@ -27,6 +27,11 @@ absl::StatusOr<absl::optional<Writer>> ReadWriter(Connection* connection, absl::
 absl::StatusOr<bool> AddWriter(Connection* connection, absl::string_view writer,
                                absl::string_view secret_hash);
 
+// Replaces a writer's secret hash, where it is still `old_hash` to the byte, and nothing else of
+// it. False where it is not, or where there is no such writer.
+absl::StatusOr<bool> ReplaceSecretHash(Connection* connection, absl::string_view writer,
+                                       absl::string_view old_hash, absl::string_view new_hash);
+
 // Replaces a writer's cookie and counts its clock up. NOT_FOUND where there is no such writer.
 absl::Status WriteCookie(Connection* connection, absl::string_view writer,
                          absl::string_view cookie);

@@ -46,6 +46,43 @@ TEST_P(WritersTest, KeepsASecretHashAndACookie) {
   EXPECT_EQ(WriteCookie(connection.get(), "nobody", "x").code(), absl::StatusCode::kNotFound);
 }
 
+TEST_P(WritersTest, ReplacesASecretHashAndNothingElse) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  ASSERT_TRUE(*AddWriter(connection.get(), "importer", "one"));
+  ASSERT_TRUE(*AddWriter(connection.get(), "exporter", "one"));
+  ASSERT_TRUE(WriteCookie(connection.get(), "importer", "cookie").ok());
+  EXPECT_TRUE(*ReplaceSecretHash(connection.get(), "importer", "one", "two"));
+  EXPECT_THAT(
+      MustQuery(connection.get(), "SELECT writer, secret, clock FROM mutators ORDER BY writer"),
+      ElementsAre(ElementsAre(Value::Text("exporter"), Value::Text("one"), Value::Integer(0)),
+                  ElementsAre(Value::Text("importer"), Value::Text("two"), Value::Integer(1))));
+  EXPECT_EQ((*ReadWriter(connection.get(), "importer"))->cookie, "cookie");
+}
+
+TEST_P(WritersTest, ReplacesNoSecretHashThatIsAnotherByNow) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  ASSERT_TRUE(*AddWriter(connection.get(), "importer", "one"));
+  for (const char* old_hash : {"two", "One", "one ", "on", ""}) {
+    EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "importer", old_hash, "new")) << old_hash;
+  }
+  EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "Importer", "one", "new"));
+  EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "nobody", "one", "new"));
+  EXPECT_EQ((*ReadWriter(connection.get(), "importer"))->secret_hash, "one");
+}
+
+TEST_P(WritersTest, ComparesSecretHashesByTheirBytesInATableThatFoldsThem) {
+  if (!is_mariadb()) GTEST_SKIP() << "SQLite compares bytes";
+  std::unique_ptr<Connection> connection = OpenReady();
+  ASSERT_TRUE(connection
+                  ->Execute("ALTER TABLE mutators MODIFY secret VARCHAR(255) "
+                            "COLLATE utf8mb4_general_ci")
+                  .ok());
+  ASSERT_TRUE(*AddWriter(connection.get(), "importer", "one"));
+  EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "importer", "ONE", "new"));
+  EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "importer", "one ", "new"));
+  EXPECT_TRUE(*ReplaceSecretHash(connection.get(), "importer", "one", "new"));
+}
+
 TEST_P(WritersTest, KeepsNamesApartByTheirBytes) {
   std::unique_ptr<Connection> connection = OpenReady();
   const std::vector<std::string> names = {"importer", "Importer", "importer ", "\xC3\xADmporter",
