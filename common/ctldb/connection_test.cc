@@ -25,6 +25,7 @@ namespace ctlstore::ctldb {
 namespace {
 
 using ::ctlstore::ctldb::testing::CtldbTest;
+using ::ctlstore::ctldb::testing::MariadbServer;
 using ::ctlstore::ctldb::testing::MustOpen;
 using ::ctlstore::ctldb::testing::MustQuery;
 using ::ctlstore::ctldb::testing::MustSchema;
@@ -954,6 +955,30 @@ TEST_F(MariadbConnectionTest, KeepsToTheServersPacketLimit) {
   absl::Status status = connection->ExecuteMany(sql::UpsertSql(schema), rows.spans());
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(MustQuery(connection.get(), "SELECT id FROM fam___all_types").size(), 60u);
+}
+
+TEST(MariadbBinaryLogTest, WritesManyRowsWhateverItHolds) {
+  absl::StatusOr<std::unique_ptr<MariadbServer>> server =
+      MariadbServer::Start({"--log-bin=binlog", "--server-id=1"});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const ManyRows rows({{Value::Text("a"), Value::Integer(1)},
+                       {Value::Text("b"), Value()},
+                       {Value::Text("a"), Value::Integer(2)}});
+  // A log of statements only cannot hold bulk executions.
+  for (const char* format : {"ROW", "MIXED", "STATEMENT"}) {
+    ASSERT_TRUE((*server)->RunSql(absl::StrCat("SET GLOBAL binlog_format = ", format)).ok());
+    std::unique_ptr<Connection> connection = MustOpen((*server)->NewDatabase());
+    ASSERT_TRUE(connection->Execute(connection->dialect().CreateTable(Named())).ok());
+    for (int repeat = 0; repeat < 2; ++repeat) {
+      ASSERT_TRUE(connection->BeginWrite().ok());
+      absl::Status status = connection->ExecuteMany(sql::UpsertSql(Named()), rows.spans());
+      ASSERT_TRUE(status.ok()) << format << ": " << status;
+      ASSERT_TRUE(connection->Commit().ok());
+    }
+    EXPECT_THAT(MustQuery(connection.get(), "SELECT name, n FROM fam___named ORDER BY name"),
+                ElementsAre(ElementsAre(Value::Text("a"), Value::Integer(2)),
+                            ElementsAre(Value::Text("b"), Value())));
+  }
 }
 
 TEST_F(MariadbConnectionTest, LosesItsTransactionAndSavepointInADeadlock) {
