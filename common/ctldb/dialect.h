@@ -26,6 +26,14 @@ class Dialect {
   // by several executives at once.
   virtual std::vector<std::string> OwnTables() const = 0;
 
+  // A query that takes the DDL lock, of which there is one for each database: it shows 1 where the
+  // lock was had within the connection's lock timeout. The lock belongs to the connection, goes
+  // with it, and is neither taken nor given by transactions, so that its holder knows that no other
+  // holder's DDL is still under way. The second query gives it back. Empty where DDL is
+  // transactional.
+  virtual std::string TakeDdlLock() const = 0;
+  virtual std::string GiveDdlLock() const = 0;
+
   // A family's table, with keys that compare by their bytes.
   virtual std::string CreateTable(const TableSchema& schema) const = 0;
 

@@ -26,6 +26,9 @@ absl::string_view ColumnType(FieldType type) {
   return "";
 }
 
+// Such names are the server's, not a database's, and of at most 64 characters.
+constexpr char kDdlLockName[] = "CONCAT('ctlstore.', SHA1(DATABASE()))";
+
 bool IsText(FieldType type) { return type == FieldType::kString || type == FieldType::kText; }
 
 }  // namespace
@@ -66,6 +69,15 @@ std::vector<std::string> MariadbDialect::OwnTables() const {
     statements.push_back(absl::StrCat("CREATE TABLE IF NOT EXISTS ", table, TableOptions()));
   }
   return statements;
+}
+
+std::string MariadbDialect::TakeDdlLock() const {
+  return absl::StrCat("SELECT COALESCE(GET_LOCK(", kDdlLockName,
+                      ", @@SESSION.lock_wait_timeout), 0)");
+}
+
+std::string MariadbDialect::GiveDdlLock() const {
+  return absl::StrCat("SELECT RELEASE_LOCK(", kDdlLockName, ")");
 }
 
 std::string MariadbDialect::CreateTable(const TableSchema& schema) const {

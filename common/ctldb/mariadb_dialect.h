@@ -21,6 +21,8 @@ class MariadbDialect final : public Dialect {
 
   bool transactional_ddl() const override { return false; }
   std::vector<std::string> OwnTables() const override;
+  std::string TakeDdlLock() const override;
+  std::string GiveDdlLock() const override;
   std::string CreateTable(const TableSchema& schema) const override;
   std::vector<std::string> AddFields(const TableName& table,
                                      absl::Span<const Field> fields) const override;

@@ -16,6 +16,8 @@ class SqliteDialect final : public Dialect {
  public:
   bool transactional_ddl() const override { return true; }
   std::vector<std::string> OwnTables() const override;
+  std::string TakeDdlLock() const override { return ""; }
+  std::string GiveDdlLock() const override { return ""; }
   std::string CreateTable(const TableSchema& schema) const override;
   std::vector<std::string> AddFields(const TableName& table,
                                      absl::Span<const Field> fields) const override;
