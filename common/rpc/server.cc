@@ -14,7 +14,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/rpc/exposure.h"
 #include "common/rpc/listen_address.h"
+#include "common/rpc/server_credentials.h"
+#include "common/rpc/tls_files.h"
 
 namespace ctlstore::rpc {
 namespace {
@@ -25,6 +28,8 @@ constexpr int kKeepaliveTimeMs = 60 * 1000;
 constexpr int kKeepaliveTimeoutMs = 20 * 1000;
 // Clients may do the same, no oftener than this.
 constexpr int kMinClientPingIntervalMs = 5 * 1000;
+// How long a client may take until it speaks TLS and HTTP/2.
+constexpr int kHandshakeTimeoutMs = 10 * 1000;
 
 void LogGrpcMessage(gpr_log_func_args* args) {
   // gRPC calls many things errors that its caller hears of anyway.
@@ -71,10 +76,41 @@ class CollectServiceNames : public grpc::ServerBuilderOption {
   std::vector<std::string>* const names_;
 };
 
+void WarnOfOpenAddresses(const ServerOptions& options) {
+  for (const std::string& address : options.listen) {
+    if (!options.insecure || IsLocalAddress(address)) continue;
+    const Protection protection = ProtectionOf(options);
+    if (protection.tls && protection.roles) continue;
+    LOG(WARNING) << "event=insecure_address address=" << address << " tls=" << protection.tls
+                 << " roles=" << protection.roles;
+  }
+}
+
 }  // namespace
+
+Protection ProtectionOf(const ServerOptions& options) {
+  Protection protection;
+  protection.tls = options.tls.enabled();
+  protection.roles = options.access.has_tokens() || options.access.has_identities();
+  protection.insecure = options.insecure;
+  return protection;
+}
+
+absl::Status CheckServerOptions(const ServerOptions& options) {
+  const absl::Status tls = CheckServerTls(options.tls);
+  if (!tls.ok()) return tls;
+  if (options.access.has_identities() && options.tls.client_ca_file.empty()) {
+    return absl::InvalidArgumentError(
+        "--admin_identities and --reader_identities are names in client certificates, and need "
+        "--tls_client_ca_file, which says whose certificates these may be");
+  }
+  return CheckExposure(options.listen, ProtectionOf(options));
+}
 
 class Server::Impl {
  public:
+  // Used by the server to its end.
+  std::vector<std::shared_ptr<grpc::ServerCredentials>> credentials;
   std::unique_ptr<grpc::Server> server;
   std::vector<std::string> addresses;
 };
@@ -84,6 +120,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (options.listen.empty()) {
     return absl::InvalidArgumentError("the server has no address to listen on");
   }
+  const absl::Status usable = CheckServerOptions(options);
+  if (!usable.ok()) return usable;
   std::vector<ListenAddress> addresses;
   for (const std::string& text : options.listen) {
     absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
@@ -94,10 +132,19 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   }
 
   InitGrpcOnce();
+  auto impl = std::make_unique<Impl>();
   grpc::ServerBuilder builder;
   std::vector<int> ports(addresses.size(), 0);
   for (size_t i = 0; i < addresses.size(); ++i) {
-    builder.AddListeningPort(addresses[i].ToString(), grpc::InsecureServerCredentials(), &ports[i]);
+    std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
+    if (options.tls.enabled() && !addresses[i].is_unix()) {
+      absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> tls_credentials =
+          NewServerCredentials(options.tls);
+      if (!tls_credentials.ok()) return tls_credentials.status();
+      credentials = *std::move(tls_credentials);
+    }
+    builder.AddListeningPort(addresses[i].ToString(), credentials, &ports[i]);
+    impl->credentials.push_back(std::move(credentials));
   }
   // Otherwise two servers on one port would share its connections between them.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -106,6 +153,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinClientPingIntervalMs);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   builder.SetMaxReceiveMessageSize(options.max_receive_bytes);
   grpc::ResourceQuota quota("ctlstore_server");
   quota.SetMaxThreads(options.max_threads);
@@ -114,7 +162,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   std::vector<std::string> service_names;
   builder.SetOption(std::make_unique<CollectServiceNames>(&service_names));
 
-  auto impl = std::make_unique<Impl>();
   impl->server = builder.BuildAndStart();
   for (size_t i = 0; i < addresses.size(); ++i) {
     // gRPC stops at the first address that it cannot have.
@@ -128,6 +175,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (impl->server == nullptr) {
     return absl::InternalError("gRPC did not start the server; its reason is in the log");
   }
+  WarnOfOpenAddresses(options);
   for (const std::string& name : service_names) {
     impl->server->GetHealthCheckService()->SetServingStatus(name, true);
   }
