@@ -29,11 +29,15 @@ bool IsLoopbackHost(absl::string_view host) {
   return IsLoopback(v4);
 }
 
+bool IsLocal(const ListenAddress& address) {
+  return address.is_unix() || IsLoopbackHost(address.host);
+}
+
 }  // namespace
 
 bool IsLocalAddress(absl::string_view address) {
   const absl::StatusOr<ListenAddress> parsed = ParseListenAddress(address);
-  return parsed.ok() && (parsed->is_unix() || IsLoopbackHost(parsed->host));
+  return parsed.ok() && IsLocal(*parsed);
 }
 
 absl::Status CheckExposure(absl::Span<const std::string> listen, const Protection& protection) {
@@ -43,7 +47,9 @@ absl::Status CheckExposure(absl::Span<const std::string> listen, const Protectio
       "--admin_token_file or --reader_token_file (or --tls_client_ca_file with --admin_identities "
       "or --reader_identities)";
   for (const std::string& address : listen) {
-    if (IsLocalAddress(address)) continue;
+    const absl::StatusOr<ListenAddress> parsed = ParseListenAddress(address);
+    if (!parsed.ok()) return parsed.status();
+    if (IsLocal(*parsed)) continue;
     std::string missing;
     std::string set;
     if (!protection.tls) {

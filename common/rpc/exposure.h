@@ -24,7 +24,7 @@ struct Protection {
 };
 
 // FAILED_PRECONDITION where one of the addresses is beyond this machine and not protected; it says
-// which, what is missing, and the flags to set.
+// which, what is missing, and the flags to set. INVALID_ARGUMENT for what is not an address.
 absl::Status CheckExposure(absl::Span<const std::string> listen, const Protection& protection);
 
 }  // namespace ctlstore::rpc

@@ -38,14 +38,17 @@ constexpr const char* kOpen[] = {
     "2130706433:3000",
     "*:3000",
     "[localhost:3000",
-    "nonsense",
-    "unix:relative",
-    "",
 };
+
+constexpr const char* kMalformed[] = {"nonsense", "unix:relative", "", "fe80::1:3000"};
 
 TEST(ExposureTest, TellsLoopbackFromTheRest) {
   for (const char* address : kLocal) EXPECT_TRUE(IsLocalAddress(address)) << address;
   for (const char* address : kOpen) EXPECT_FALSE(IsLocalAddress(address)) << address;
+  for (const char* address : kMalformed) {
+    EXPECT_FALSE(IsLocalAddress(address)) << address;
+    EXPECT_EQ(CheckExposure({address}, {}).code(), absl::StatusCode::kInvalidArgument) << address;
+  }
 }
 
 TEST(ExposureTest, LoopbackTakesNoProtection) {

@@ -12,8 +12,12 @@
 
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "absl/types/optional.h"
 #include "common/rpc/exposure.h"
 #include "common/rpc/listen_address.h"
 #include "common/rpc/server_credentials.h"
@@ -31,10 +35,41 @@ constexpr int kMinClientPingIntervalMs = 5 * 1000;
 // How long a client may take until it speaks TLS and HTTP/2.
 constexpr int kHandshakeTimeoutMs = 10 * 1000;
 
+// One place in gRPC's code is heard at most this often: what clients do wrong must not fill the
+// log.
+constexpr absl::Duration kMessageInterval = absl::Seconds(10);
+
+class MessageLimit {
+ public:
+  // How many messages of the place were kept back since the last one; nullopt to keep this one
+  // back.
+  absl::optional<int64_t> Pass(const char* file, int line, absl::Time now) {
+    absl::MutexLock lock(&mutex_);
+    Place& place = places_[{file, line}];
+    if (now >= place.last && now - place.last < kMessageInterval) {
+      ++place.kept_back;
+      return absl::nullopt;
+    }
+    place.last = now;
+    return std::exchange(place.kept_back, 0);
+  }
+
+ private:
+  struct Place {
+    absl::Time last = absl::InfinitePast();
+    int64_t kept_back = 0;
+  };
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::pair<const char*, int>, Place> places_ ABSL_GUARDED_BY(mutex_);
+};
+
 void LogGrpcMessage(gpr_log_func_args* args) {
+  static MessageLimit* const limit = new MessageLimit;
+  const absl::optional<int64_t> kept_back = limit->Pass(args->file, args->line, absl::Now());
+  if (!kept_back.has_value()) return;
   // gRPC calls many things errors that its caller hears of anyway.
   LOG(WARNING) << "event=grpc_message file=" << args->file << " line=" << args->line
-               << " message=\"" << args->message << "\"";
+               << " kept_back=" << *kept_back << " message=\"" << args->message << "\"";
 }
 
 // What gRPC has only for the process as a whole.

@@ -72,8 +72,9 @@ class ReloadingCredentials : public grpc::ServerCredentials {
     absl::MutexLock lock(&mutex_);
     if (fetched_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     const grpc_ssl_pem_key_cert_pair pair = {texts_[1].c_str(), texts_[0].c_str()};
-    *config = grpc_ssl_server_certificate_config_create(
-        texts_.size() > 2 ? texts_[2].c_str() : nullptr, &pair, 1);
+    // gRPC insists on authorities, also where it asks clients for nothing and does not use them.
+    const std::string& authorities = texts_.size() > 2 ? texts_[2] : texts_[0];
+    *config = grpc_ssl_server_certificate_config_create(authorities.c_str(), &pair, 1);
     fetched_ = true;
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }
