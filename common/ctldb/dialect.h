@@ -55,6 +55,17 @@ class Dialect {
   // What follows a SELECT that locks its rows until the end of the transaction. Empty where a
   // transaction that writes has locked everything anyway.
   virtual absl::string_view ForUpdate() const = 0;
+
+  // What follows an INSERT of rows that, where their key (columns in a list) is there already, add
+  // `column` to the row that is.
+  virtual std::string OnDuplicateAdd(absl::string_view key, absl::string_view column) const = 0;
+
+  // A query for (table name, size in bytes with all indexes) of every table that may be a family's.
+  virtual absl::string_view TableSizesQuery() const = 0;
+
+  // A statement that makes that query's figures as new as they can be had, for the connection's
+  // later queries too. Empty where none is needed.
+  virtual absl::string_view FreshTableSizes() const = 0;
 };
 
 }  // namespace ctlstore::ctldb

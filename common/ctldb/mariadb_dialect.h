@@ -28,6 +28,9 @@ class MariadbDialect final : public Dialect {
   absl::StatusOr<FieldType> TypeOfColumn(absl::string_view column_type) const override;
   absl::string_view InsertIgnore() const override { return "INSERT IGNORE"; }
   absl::string_view ForUpdate() const override { return " FOR UPDATE"; }
+  std::string OnDuplicateAdd(absl::string_view key, absl::string_view column) const override;
+  absl::string_view TableSizesQuery() const override;
+  absl::string_view FreshTableSizes() const override;
 
  private:
   // `"name" TYPE` with the collation.

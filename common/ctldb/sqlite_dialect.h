@@ -23,6 +23,9 @@ class SqliteDialect final : public Dialect {
   absl::StatusOr<FieldType> TypeOfColumn(absl::string_view column_type) const override;
   absl::string_view InsertIgnore() const override { return "INSERT OR IGNORE"; }
   absl::string_view ForUpdate() const override { return ""; }
+  std::string OnDuplicateAdd(absl::string_view key, absl::string_view column) const override;
+  absl::string_view TableSizesQuery() const override;
+  absl::string_view FreshTableSizes() const override { return ""; }
 };
 
 }  // namespace ctlstore::ctldb
