@@ -276,8 +276,7 @@ absl::Status Executive::RegisterWriter(absl::string_view writer, absl::string_vi
   if (!valid.ok()) return valid;
   valid = CheckWriterSecret("secret", secret);
   if (!valid.ok()) return valid;
-  const std::string hash = HashSecret(secret);
-  if (hash.empty()) return absl::InternalError("SHA-256 is not available");
+  const std::string hash = GoSecretHash(secret);
   return WithRetries(deadline, [&]() -> absl::Status {
     absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
     if (!lease.ok()) return lease.status();
@@ -290,8 +289,9 @@ absl::Status Executive::RegisterWriter(absl::string_view writer, absl::string_vi
     absl::StatusOr<absl::optional<ctldb::Writer>> existing =
         ctldb::ReadWriter(lease->get(), writer);
     if (!existing.ok()) return existing.status();
-    if (existing->has_value() && SecretMatches(secret, (*existing)->secret_hash)) {
-      return absl::OkStatus();
+    if (existing->has_value()) {
+      const absl::StatusOr<bool> right = SecretMatches(secret, (*existing)->secret_hash);
+      if (!right.ok() || *right) return right.status();
     }
     return ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kWriterDiffers,
                            "the writer exists with another secret");
@@ -305,9 +305,10 @@ absl::StatusOr<ctldb::Writer> Executive::Authenticate(const Credentials& credent
   absl::StatusOr<absl::optional<ctldb::Writer>> writer =
       ctldb::ReadWriter(connection, credentials.writer);
   if (!writer.ok()) return writer.status();
-  if (!writer->has_value() || !SecretMatches(credentials.secret, (*writer)->secret_hash)) {
-    return BadCredentials();
-  }
+  const absl::StatusOr<bool> right =
+      SecretMatches(credentials.secret, writer->has_value() ? (*writer)->secret_hash : "");
+  if (!right.ok()) return right.status();
+  if (!*right) return BadCredentials();
   return **std::move(writer);
 }
 

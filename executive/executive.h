@@ -22,16 +22,11 @@
 #include "common/ctldb/target.h"
 #include "common/ctldb/writers.h"
 #include "common/schema/table_schema.h"
+#include "executive/credentials.h"
 #include "executive/mutation_plan.h"
 #include "executive/table_cache.h"
 
 namespace ctlstore::executive {
-
-// How a writer proves who it is.
-struct Credentials {
-  std::string writer;
-  std::string secret;
-};
 
 // Everything that may change a ctldb passes through here: requests are checked as a whole before
 // anything is written, and what is written goes to the tables and to the ledger in one transaction.

@@ -4,22 +4,16 @@
 #define CTLSTORE_EXECUTIVE_WRITER_AUTHENTICATOR_H_
 
 #include <memory>
-#include <string>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/ctldb/connection.h"
+#include "executive/credentials.h"
 #include "executive/executive_metrics.h"
 
 namespace ctlstore::executive {
-
-// How a writer proves who it is.
-struct Credentials {
-  std::string writer;
-  std::string secret;
-};
 
 // Checks secrets against the hashes in the ctldb, which are slow to compute on purpose, and
 // remembers in memory those that were right, so that a writer pays once. What is remembered is
@@ -27,7 +21,8 @@ struct Credentials {
 // the ctldb again after a while, in case the writer was changed there.
 //
 // After repeated wrong secrets further attempts of the same host for the same writer are refused,
-// unseen, for longer and longer; a right secret that is remembered is always taken.
+// unseen, for longer and longer; a right secret that is remembered is always taken. A right secret
+// ends this, and so does a long time without a wrong one.
 //
 // Thread-safe. The clock and the metrics must outlive it.
 class WriterAuthenticator {

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/ctldb/testing/ctldb_test_base.h"
 #include "common/schema/errors.h"
 
@@ -44,6 +45,72 @@ TEST_P(WritersTest, KeepsASecretHashAndACookie) {
   ASSERT_TRUE(WriteCookie(connection.get(), "importer", "").ok());
   EXPECT_EQ((*ReadWriter(connection.get(), "importer"))->cookie, "");
   EXPECT_EQ(WriteCookie(connection.get(), "nobody", "x").code(), absl::StatusCode::kNotFound);
+}
+
+TEST_P(WritersTest, ReplacesASecretHashAndNothingElse) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  ASSERT_TRUE(*AddWriter(connection.get(), "importer", "one"));
+  ASSERT_TRUE(*AddWriter(connection.get(), "exporter", "one"));
+  ASSERT_TRUE(WriteCookie(connection.get(), "importer", "cookie").ok());
+  EXPECT_TRUE(*ReplaceSecretHash(connection.get(), "importer", "one", "two"));
+  EXPECT_THAT(
+      MustQuery(connection.get(), "SELECT writer, secret, clock FROM mutators ORDER BY writer"),
+      ElementsAre(ElementsAre(Value::Text("exporter"), Value::Text("one"), Value::Integer(0)),
+                  ElementsAre(Value::Text("importer"), Value::Text("two"), Value::Integer(1))));
+  EXPECT_EQ((*ReadWriter(connection.get(), "importer"))->cookie, "cookie");
+}
+
+TEST_P(WritersTest, ReplacesNoSecretHashThatIsAnotherByNow) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  ASSERT_TRUE(*AddWriter(connection.get(), "importer", "one"));
+  for (const char* old_hash : {"two", "One", "one ", "on", ""}) {
+    EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "importer", old_hash, "new")) << old_hash;
+  }
+  EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "Importer", "one", "new"));
+  EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "nobody", "one", "new"));
+  EXPECT_EQ((*ReadWriter(connection.get(), "importer"))->secret_hash, "one");
+}
+
+TEST_P(WritersTest, ComparesSecretHashesByTheirBytesInATableThatFoldsThem) {
+  if (!is_mariadb()) GTEST_SKIP() << "SQLite compares bytes";
+  std::unique_ptr<Connection> connection = OpenReady();
+  ASSERT_TRUE(connection
+                  ->Execute("ALTER TABLE mutators MODIFY secret VARCHAR(255) "
+                            "COLLATE utf8mb4_general_ci")
+                  .ok());
+  ASSERT_TRUE(*AddWriter(connection.get(), "importer", "one"));
+  EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "importer", "ONE", "new"));
+  EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "importer", "one ", "new"));
+  EXPECT_TRUE(*ReplaceSecretHash(connection.get(), "importer", "one", "new"));
+}
+
+TEST_P(WritersTest, ReadsAndWritesManyCookiesAtOnce) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  std::vector<std::string> names;
+  for (int i = 0; i < 150; ++i) names.push_back(absl::StrCat("writer ", i));
+  for (const std::string& name : names) ASSERT_TRUE(*AddWriter(connection.get(), name, "hash"));
+  const std::string binary("\0\xFF'", 3);
+  ASSERT_TRUE(connection->BeginWrite().ok());
+  for (const size_t count : {1, 2, 3, 64, 65, 150}) {
+    std::vector<std::string> cookies;
+    std::vector<WriterCookie> written;
+    std::vector<absl::string_view> asked = {"nobody", "WRITER 0"};
+    for (size_t i = 0; i < count; ++i) cookies.push_back(absl::StrCat(binary, i, "/", count));
+    for (size_t i = 0; i < count; ++i) {
+      written.push_back({names[i], cookies[i]});
+      asked.push_back(names[i]);
+      if (i % 3 == 0) asked.push_back(names[i]);
+    }
+    ASSERT_TRUE(WriteCookies(connection.get(), written).ok());
+    const auto read = ReadCookies(connection.get(), asked);
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(read->size(), count);
+    for (const WriterCookie& cookie : written) EXPECT_EQ(read->at(cookie.writer), cookie.cookie);
+  }
+  ASSERT_TRUE(connection->Commit().ok());
+  EXPECT_EQ((*ReadWriter(connection.get(), "writer 0"))->cookie, absl::StrCat(binary, "0/150"));
+  EXPECT_TRUE(ReadCookies(connection.get(), {})->empty());
+  EXPECT_TRUE(WriteCookies(connection.get(), {}).ok());
 }
 
 TEST_P(WritersTest, KeepsNamesApartByTheirBytes) {
