@@ -4,8 +4,11 @@
 #define CTLSTORE_EXECUTIVE_RETRIES_H_
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/base/backoff.h"
 
 namespace ctlstore::executive {
 
@@ -33,6 +36,29 @@ absl::Status DeadlineStatus();
 // What the caller gets for an error of the ctldb: DEADLINE_EXCEEDED where only time was lacking,
 // and a retry delay with every UNAVAILABLE.
 absl::Status ForCaller(const absl::Status& status, absl::Time deadline);
+
+inline const absl::Status& StatusOf(const absl::Status& status) { return status; }
+template <typename T>
+const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
+  return result.status();
+}
+
+// Calls `attempt`, which returns a Status or StatusOr, until it succeeds or fails for good, and
+// returns what it returned, with an error as ForCaller() has it.
+template <typename Attempt>
+auto WithRetries(absl::Time deadline, Attempt attempt) -> decltype(attempt()) {
+  Backoff backoff(kFirstRetryWait, kMaxRetryWait);
+  for (int i = 1;; ++i) {
+    if (absl::Now() >= deadline) return DeadlineStatus();
+    auto result = attempt();
+    const absl::Status& status = StatusOf(result);
+    if (status.ok()) return result;
+    if (!MayRetry(status) || i == kMaxAttempts) return ForCaller(status, deadline);
+    const absl::Duration wait = backoff.Next();
+    if (absl::Now() + wait >= deadline) return ForCaller(status, deadline);
+    absl::SleepFor(wait);
+  }
+}
 
 }  // namespace ctlstore::executive
 
