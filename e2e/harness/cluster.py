@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Sequence
 
 import grpc
 
@@ -72,7 +72,13 @@ class Executive:
     """An executive's process. It listens on a Unix socket, and on a TCP port that is free."""
 
     def __init__(
-        self, name: str, ctldb: Ctldb, socket_folder: Path, log_folder: Path, launcher: Launcher
+        self,
+        name: str,
+        ctldb: Ctldb,
+        socket_folder: Path,
+        log_folder: Path,
+        launcher: Launcher,
+        flags: Sequence[str] = (),
     ) -> None:
         self.address = f"unix:{socket_folder / name}.sock"
         self.process = Process(
@@ -81,6 +87,7 @@ class Executive:
                 *launcher("executive"),
                 f"--ctldb={ctldb.url}",
                 f"--listen={self.address},127.0.0.1:0",
+                *flags,
             ],
             log_folder,
         )
@@ -170,11 +177,12 @@ class Cluster:
         executives: int = 1,
         hosts: int = 1,
         launcher: Launcher = by_own_binary,
+        executive_flags: Sequence[str] = (),
     ) -> None:
         self.ctldb = ctldb
         self.writer = Writer("e2e writer", "a secret of the e2e tests")
         self.executives = [
-            Executive(f"executive{i}", ctldb, socket_folder, folder, launcher)
+            Executive(f"executive{i}", ctldb, socket_folder, folder, launcher, executive_flags)
             for i in range(executives)
         ]
         self.hosts = [
