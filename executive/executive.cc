@@ -1,125 +1,146 @@
 #include "executive/executive.h"
 
-#include <glog/logging.h>
-
 #include <algorithm>
-#include <limits>
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/flat_hash_set.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
-#include "common/base/backoff.h"
 #include "common/ctldb/catalog.h"
-#include "common/ctldb/ledger_reader.h"
+#include "common/ctldb/clear_tables.h"
+#include "common/ctldb/writers.h"
 #include "common/schema/errors.h"
-#include "common/schema/ledger_entry.h"
 #include "common/schema/limits.h"
-#include "executive/writer_secrets.h"
+#include "executive/audit.h"
+#include "executive/retries.h"
+#include "executive/table_cache.h"
+#include "executive/table_reader.h"
 
 namespace ctlstore::executive {
 namespace {
 
-constexpr int kMaxAttempts = 5;
-constexpr absl::Duration kFirstRetryWait = absl::Milliseconds(10);
-constexpr absl::Duration kMaxRetryWait = absl::Milliseconds(500);
+using Lease = ctldb::ConnectionPool::Lease;
+using rpc::Caller;
+using rpc::RequireRole;
+using rpc::Role;
 
-// How often one call completes schema changes of others before it gives up.
-constexpr int kMaxCompletions = 20;
-
-// What callers are advised to wait.
-constexpr absl::Duration kBusyDelay = absl::Milliseconds(200);
-constexpr absl::Duration kUnavailableDelay = absl::Seconds(1);
-
-const absl::Status& StatusOf(const absl::Status& status) { return status; }
-template <typename T>
-const absl::Status& StatusOf(const absl::StatusOr<T>& result) {
-  return result.status();
-}
-
-bool HasReason(const absl::Status& status, absl::string_view wanted) {
-  const absl::optional<std::string> found = ErrorReason(status);
-  return found.has_value() && *found == wanted;
-}
-
-// Whether the same may succeed when tried again.
-bool MayRetry(const absl::Status& status) {
-  return HasReason(status, reason::kCtldbBusy) || HasReason(status, reason::kCtldbUnavailable);
-}
-
-absl::Status DeadlineStatus() {
-  return absl::DeadlineExceededError("the deadline came before the ctldb could answer");
-}
-
-// What the caller gets for an error of the ctldb.
-absl::Status ForCaller(const absl::Status& status, absl::Time deadline) {
-  if (MayRetry(status) && absl::Now() >= deadline) return DeadlineStatus();
-  if (!absl::IsUnavailable(status) || RetryDelay(status).has_value()) return status;
-  return WithRetryDelay(status,
-                        HasReason(status, reason::kCtldbBusy) ? kBusyDelay : kUnavailableDelay);
-}
-
-// Calls `attempt`, which returns a Status or StatusOr, until it succeeds or fails for good.
-template <typename Attempt>
-auto WithRetries(absl::Time deadline, Attempt attempt) -> decltype(attempt()) {
-  Backoff backoff(kFirstRetryWait, kMaxRetryWait);
-  for (int i = 1;; ++i) {
-    if (absl::Now() >= deadline) return DeadlineStatus();
-    auto result = attempt();
-    const absl::Status& status = StatusOf(result);
-    if (status.ok()) return result;
-    if (!MayRetry(status) || i == kMaxAttempts) return ForCaller(status, deadline);
-    const absl::Duration wait = backoff.Next();
-    if (absl::Now() + wait >= deadline) return ForCaller(status, deadline);
-    absl::SleepFor(wait);
-  }
-}
+// How long the ctldb may take to tell its state.
+constexpr absl::Duration kStateTimeout = absl::Seconds(2);
+// What callers are advised to wait when too many came at once.
+constexpr absl::Duration kFullDelay = absl::Milliseconds(200);
 
 absl::Status FamilyNotFound(absl::string_view family) {
   return ErrorWithReason(absl::StatusCode::kNotFound, reason::kFamilyNotFound,
                          absl::StrCat("there is no family ", family));
 }
 
-absl::Status TableNotFound(const TableName& name) {
-  return ErrorWithReason(absl::StatusCode::kNotFound, reason::kTableNotFound,
-                         absl::StrCat("the family ", name.family, " has no table ", name.table));
+absl::Status TooManyCalls() {
+  return WithRetryDelay(
+      ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kQueueFull,
+                      "more calls wait than the executive takes; nothing was done"),
+      kFullDelay);
 }
 
-// One of ctlstore's tables, or which of its two names is not there.
-absl::StatusOr<TableSchema> ReadTable(const TableName& name, ctldb::Connection* connection) {
-  absl::StatusOr<TableSchema> schema = ctldb::ReadTable(connection, name);
-  if (!absl::IsNotFound(schema.status())) return schema;
-  absl::StatusOr<bool> family_exists = ctldb::FamilyExists(connection, name.family);
-  if (!family_exists.ok()) return family_exists.status();
-  return *family_exists ? TableNotFound(name) : FamilyNotFound(name.family);
-}
-
-absl::Status BadCredentials() {
-  return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kBadCredentials,
-                         "the writer is not known or the secret is not its own");
-}
-
-// Whether other definitions of the tables than those that were used could let it succeed.
-bool MayBeStaleTable(const absl::Status& status) {
-  return absl::IsNotFound(status) || absl::IsInvalidArgument(status) || absl::IsInternal(status);
-}
-
-// The ledger entries that appending the statements makes.
-std::vector<std::string> EntriesOf(const std::vector<std::string>& statements) {
-  if (statements.size() == 1) return statements;
-  std::vector<std::string> entries = {kBeginMarker};
-  entries.insert(entries.end(), statements.begin(), statements.end());
-  entries.push_back(kCommitMarker);
-  return entries;
+int64_t SequenceOf(const absl::Status&) { return 0; }
+int64_t SequenceOf(const absl::StatusOr<int64_t>& sequence) {
+  return sequence.ok() ? *sequence : 0;
 }
 
 }  // namespace
 
-Executive::Executive(Options options, ctldb::ConnectionPool* pool, ctldb::SchemaChanger* changer)
-    : options_(std::move(options)), pool_(pool), changer_(changer) {}
+class Executive::Impl {
+ public:
+  Impl(const Options& options, const Parts& parts)
+      : options(options),
+        pool(parts.pool),
+        changer(parts.changer),
+        workers(parts.workers),
+        metrics(parts.metrics),
+        limits(options.limits, parts.pool, parts.clock, parts.metrics),
+        limit_admin(parts.pool, &limits),
+        authenticator(options.writers, parts.clock, parts.metrics),
+        committer(options.commits, parts.pool, parts.changer, &tables, &limits, parts.metrics) {}
+
+  // Calls `work` with a connection, again where the ctldb refuses it for the moment.
+  template <typename Work>
+  auto WithConnection(absl::Time deadline, Work work)
+      -> decltype(work(std::declval<ctldb::Connection*>())) {
+    return WithRetries(deadline, [&]() -> decltype(work(std::declval<ctldb::Connection*>())) {
+      absl::StatusOr<Lease> lease = pool->Acquire(deadline);
+      if (!lease.ok()) return Noted(lease.status());
+      auto result = work(lease->get());
+      static_cast<void>(Noted(StatusOf(result)));
+      return result;
+    });
+  }
+
+  // What an admin asks for: his right, the work, and the audit line.
+  template <typename Work>
+  auto Change(const Caller& caller, absl::string_view action, absl::string_view target, Work work)
+      -> decltype(work()) {
+    const absl::Status allowed = RequireRole(caller, Role::kAdmin);
+    auto result = allowed.ok() ? work() : decltype(work())(allowed);
+    Audit(caller, action, target, StatusOf(result), SequenceOf(result));
+    if (!StatusOf(result).ok()) metrics->Refused(StatusOf(result));
+    return result;
+  }
+
+  absl::Status CheckDestructive() const {
+    if (options.destructive_changes) return absl::OkStatus();
+    return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kDestructiveDisabled,
+                           "this executive does not remove tables or their rows as a whole; it is "
+                           "to be started with --enable_destructive_changes for that");
+  }
+
+  absl::Status CreateFamily(absl::string_view family, absl::Time deadline);
+  absl::StatusOr<int64_t> CreateTables(absl::Span<const TableSchema> tables, absl::Time deadline);
+  absl::StatusOr<int64_t> AddFields(const TableName& name, absl::Span<const Field> fields,
+                                    absl::Time deadline);
+
+  // From the cache, or, where it is not there or `reload` is set, from the ctldb.
+  absl::StatusOr<std::shared_ptr<const TableSchema>> FindTable(const TableName& name, bool reload,
+                                                               ctldb::Connection* connection);
+
+  // Plans the call's request with the definitions that are known and submits it. False, with
+  // nothing done, where that is not to be decided without the ctldb.
+  bool SubmitFromMemory(MutateCall* call);
+  // The same with the ctldb's help; always ends with an answer.
+  void SubmitWithCtldb(MutateCall* call);
+  void Submit(MutateCall* call, MutationPlan plan, int64_t version);
+
+  // Counts an error of the ctldb.
+  const absl::Status& Noted(const absl::Status& status) {
+    if (MayRetry(status)) metrics->CtldbError(status);
+    return status;
+  }
+
+  const Options options;
+  ctldb::ConnectionPool* const pool;
+  ctldb::SchemaChanger* const changer;
+  WorkerPool* const workers;
+  ExecutiveMetrics* const metrics;
+  const absl::Time started_at = absl::Now();
+  TableCache tables;
+  LimitBook limits;
+  LimitAdmin limit_admin;
+  WriterAuthenticator authenticator;
+  GroupCommitter committer;
+  absl::Mutex state_mutex;
+  int64_t last_sequence ABSL_GUARDED_BY(state_mutex) = 0;
+  int64_t ledger_rows ABSL_GUARDED_BY(state_mutex) = 0;
+};
+
+Executive::Executive(const Options& options, const Parts& parts)
+    : options_(options), impl_(std::make_unique<Impl>(options, parts)) {
+  parts.metrics->SetQueueCapacity(options.commits.max_queue_requests,
+                                  options.commits.max_queue_bytes);
+}
+
+Executive::~Executive() { impl_->committer.Shutdown(); }
+
+absl::Status Executive::LoadLimits(absl::Time deadline) { return impl_->limits.Refresh(deadline); }
 
 absl::Status Executive::CheckRequestSize(size_t bytes) {
   if (bytes <= limits::kRequestMaxBytes) return absl::OkStatus();
@@ -128,23 +149,34 @@ absl::Status Executive::CheckRequestSize(size_t bytes) {
       absl::StrCat("a request has at most ", limits::kRequestMaxBytes, " bytes, not ", bytes));
 }
 
-absl::Status Executive::CreateFamily(absl::string_view family, absl::Time deadline) {
+absl::Status Executive::CreateFamily(const Caller& caller, absl::string_view family,
+                                     absl::Time deadline) {
+  return impl_->Change(caller, "create_family", family,
+                       [&] { return impl_->CreateFamily(family, deadline); });
+}
+
+absl::Status Executive::Impl::CreateFamily(absl::string_view family, absl::Time deadline) {
   absl::StatusOr<std::string> name = NormalizeFamilyName("family", family);
   if (!name.ok()) return name.status();
-  return WithRetries(deadline, [&]() -> absl::Status {
-    absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
-    if (!lease.ok()) return lease.status();
-    absl::StatusOr<bool> exists = ctldb::FamilyExists(lease->get(), *name);
+  return WithConnection(deadline, [&](ctldb::Connection* connection) -> absl::Status {
+    absl::StatusOr<bool> exists = ctldb::FamilyExists(connection, *name);
     if (!exists.ok()) return exists.status();
-    if (*exists) return absl::OkStatus();
-    absl::Status created = ctldb::CreateFamily(lease->get(), *name);
-    if (created.ok()) LOG(INFO) << "event=family_created family=" << *name;
-    return created;
+    return *exists ? absl::OkStatus() : ctldb::CreateFamily(connection, *name);
   });
 }
 
-absl::StatusOr<int64_t> Executive::CreateTables(absl::Span<const TableSchema> tables,
+absl::StatusOr<int64_t> Executive::CreateTables(const Caller& caller,
+                                                absl::Span<const TableSchema> tables,
                                                 absl::Time deadline) {
+  const std::string names = absl::StrJoin(tables, ",", [](std::string* out, const TableSchema& t) {
+    absl::StrAppend(out, t.name().family, ".", t.name().table);
+  });
+  return impl_->Change(caller, "create_tables", names,
+                       [&] { return impl_->CreateTables(tables, deadline); });
+}
+
+absl::StatusOr<int64_t> Executive::Impl::CreateTables(absl::Span<const TableSchema> tables,
+                                                      absl::Time deadline) {
   if (tables.empty()) {
     return InvalidField("tables", reason::kInvalidRequest, "there has to be at least one");
   }
@@ -161,38 +193,27 @@ absl::StatusOr<int64_t> Executive::CreateTables(absl::Span<const TableSchema> ta
                           absl::StrCat("is the same table as tables[", first->second, "]"));
     }
   }
-  // Only for the log, which names what is new.
-  absl::flat_hash_set<TableName> existing;
-  absl::Status read = WithRetries(deadline, [&]() -> absl::Status {
-    absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
-    if (!lease.ok()) return lease.status();
-    for (const TableSchema& table : tables) {
-      absl::StatusOr<TableSchema> schema = ctldb::ReadTable(lease->get(), table.name());
-      if (schema.ok()) {
-        existing.insert(table.name());
-      } else if (!absl::IsNotFound(schema.status())) {
-        return schema.status();
-      }
-    }
-    return absl::OkStatus();
-  });
-  if (!read.ok()) return read;
-
-  absl::StatusOr<int64_t> sequence =
-      WithRetries(deadline, [&] { return changer_->CreateTables(tables, deadline); });
-  if (!sequence.ok()) return sequence;
-  for (const TableSchema& table : tables) {
-    if (*sequence == 0 || existing.contains(table.name())) continue;
-    LOG(INFO) << "event=table_created family=" << table.name().family
-              << " table=" << table.name().table << " sequence=" << *sequence;
-  }
-  return sequence;
+  return WithRetries(deadline, [&] { return changer->CreateTables(tables, deadline); });
 }
 
-absl::StatusOr<int64_t> Executive::AddFields(absl::string_view family, absl::string_view table,
+absl::StatusOr<int64_t> Executive::AddFields(const Caller& caller, absl::string_view family,
+                                             absl::string_view table,
                                              absl::Span<const Field> fields, absl::Time deadline) {
-  absl::StatusOr<TableName> name = NormalizeName(family, table);
-  if (!name.ok()) return name.status();
+  const std::string target =
+      absl::StrCat(family, ".", table, ": ",
+                   absl::StrJoin(fields, ",", [](std::string* out, const Field& field) {
+                     absl::StrAppend(out, field.name);
+                   }));
+  return impl_->Change(caller, "add_fields", target, [&]() -> absl::StatusOr<int64_t> {
+    absl::StatusOr<TableName> name = NormalizeName(family, table);
+    if (!name.ok()) return name.status();
+    return impl_->AddFields(*name, fields, deadline);
+  });
+}
+
+absl::StatusOr<int64_t> Executive::Impl::AddFields(const TableName& name,
+                                                   absl::Span<const Field> fields,
+                                                   absl::Time deadline) {
   if (fields.empty()) {
     return InvalidField("fields", reason::kInvalidRequest, "there has to be at least one");
   }
@@ -201,290 +222,329 @@ absl::StatusOr<int64_t> Executive::AddFields(absl::string_view family, absl::str
         "fields", reason::kInvalidSchema,
         absl::StrCat("a table has at most ", limits::kFieldsMax, " fields, not ", fields.size()));
   }
-  std::vector<Field> added;
-  absl::StatusOr<int64_t> sequence = WithRetries(deadline, [&]() -> absl::StatusOr<int64_t> {
-    absl::Status refused;
-    {
-      absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
-      if (!lease.ok()) return lease.status();
-      absl::StatusOr<TableSchema> schema = ReadTable(*name, lease->get());
-      if (!schema.ok()) return schema.status();
-      refused = schema->WithFields(fields, &added).status();
-    }
-    // Before the changer begins anything, so that a request that is plainly wrong costs little.
-    if (!refused.ok()) return refused;
-    return changer_->AddFields(*name, fields, deadline);
-  });
+  // Before the changer begins anything, so that a request that is plainly wrong costs little.
+  absl::Status possible =
+      WithConnection(deadline, [&](ctldb::Connection* connection) -> absl::Status {
+        absl::StatusOr<TableSchema> schema = ReadTable(name, connection);
+        if (!schema.ok()) return schema.status();
+        std::vector<Field> added;
+        return schema->WithFields(fields, &added).status();
+      });
+  if (!possible.ok()) return possible;
+  absl::StatusOr<int64_t> sequence =
+      WithRetries(deadline, [&] { return changer->AddFields(name, fields, deadline); });
   // Even a change that failed here may have been made by another executive.
-  tables_.Forget(*name);
-  if (sequence.ok() && *sequence != 0) {
-    LOG(INFO) << "event=fields_added family=" << name->family << " table=" << name->table
-              << " fields="
-              << absl::StrJoin(
-                     added, ",",
-                     [](std::string* out, const Field& field) { absl::StrAppend(out, field.name); })
-              << " sequence=" << *sequence;
-  }
+  tables.Forget(name);
   return sequence;
 }
 
-absl::StatusOr<TableSchema> Executive::GetTable(absl::string_view family, absl::string_view table,
-                                                absl::Time deadline) {
-  absl::StatusOr<TableName> name = NormalizeName(family, table);
-  if (!name.ok()) return name.status();
-  return WithRetries(deadline, [&]() -> absl::StatusOr<TableSchema> {
-    absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
-    if (!lease.ok()) return lease.status();
-    absl::StatusOr<std::shared_ptr<const TableSchema>> schema =
-        FindTable(*name, /*reload=*/true, lease->get());
-    if (!schema.ok()) return schema.status();
-    return **schema;
+absl::StatusOr<int64_t> Executive::DropTable(const Caller& caller, absl::string_view family,
+                                             absl::string_view table, absl::Time deadline) {
+  return impl_->Change(
+      caller, "drop_table", absl::StrCat(family, ".", table), [&]() -> absl::StatusOr<int64_t> {
+        absl::StatusOr<TableName> name = NormalizeName(family, table);
+        if (!name.ok()) return name.status();
+        absl::Status allowed = impl_->CheckDestructive();
+        if (!allowed.ok()) return allowed;
+        absl::StatusOr<int64_t> sequence =
+            WithRetries(deadline, [&] { return impl_->changer->DropTable(*name, deadline); });
+        impl_->tables.Forget(*name);
+        return sequence;
+      });
+}
+
+absl::StatusOr<int64_t> Executive::ClearTable(const Caller& caller, absl::string_view family,
+                                              absl::string_view table, absl::Time deadline) {
+  return impl_->Change(caller, "clear_table", absl::StrCat(family, ".", table),
+                       [&]() -> absl::StatusOr<int64_t> {
+                         absl::StatusOr<TableName> name = NormalizeName(family, table);
+                         if (!name.ok()) return name.status();
+                         absl::Status allowed = impl_->CheckDestructive();
+                         if (!allowed.ok()) return allowed;
+                         return WithRetries(deadline, [&] {
+                           return ctldb::ClearTable(impl_->pool, impl_->changer, *name, deadline);
+                         });
+                       });
+}
+
+absl::StatusOr<int64_t> Executive::ClearFamily(const Caller& caller, absl::string_view family,
+                                               absl::Time deadline) {
+  return impl_->Change(caller, "clear_family", family, [&]() -> absl::StatusOr<int64_t> {
+    absl::StatusOr<std::string> name = NormalizeFamilyName("family", family);
+    if (!name.ok()) return name.status();
+    absl::Status allowed = impl_->CheckDestructive();
+    if (!allowed.ok()) return allowed;
+    return WithRetries(
+        deadline, [&] { return ctldb::ClearFamily(impl_->pool, impl_->changer, *name, deadline); });
   });
 }
 
-absl::StatusOr<std::vector<TableSchema>> Executive::ListTables(absl::string_view family,
+absl::StatusOr<TableSchema> Executive::GetTable(const Caller& caller, absl::string_view family,
+                                                absl::string_view table, absl::Time deadline) {
+  absl::Status allowed = RequireRole(caller, Role::kReader);
+  if (!allowed.ok()) return allowed;
+  absl::StatusOr<TableName> name = NormalizeName(family, table);
+  if (!name.ok()) return name.status();
+  return impl_->WithConnection(
+      deadline, [&](ctldb::Connection* connection) { return ReadTable(*name, connection); });
+}
+
+absl::StatusOr<std::vector<TableSchema>> Executive::ListTables(const Caller& caller,
+                                                               absl::string_view family,
                                                                absl::Time deadline) {
+  absl::Status allowed = RequireRole(caller, Role::kReader);
+  if (!allowed.ok()) return allowed;
   std::string name;
   if (!family.empty()) {
     absl::StatusOr<std::string> normalized = NormalizeFamilyName("family", family);
     if (!normalized.ok()) return normalized.status();
     name = *std::move(normalized);
   }
-  return WithRetries(deadline, [&]() -> absl::StatusOr<std::vector<TableSchema>> {
-    absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
-    if (!lease.ok()) return lease.status();
-    if (!name.empty()) {
-      absl::StatusOr<bool> exists = ctldb::FamilyExists(lease->get(), name);
-      if (!exists.ok()) return exists.status();
-      if (!*exists) return FamilyNotFound(name);
-    }
-    return ctldb::ReadTables(lease->get(), name);
+  return impl_->WithConnection(
+      deadline, [&](ctldb::Connection* connection) -> absl::StatusOr<std::vector<TableSchema>> {
+        if (!name.empty()) {
+          absl::StatusOr<bool> exists = ctldb::FamilyExists(connection, name);
+          if (!exists.ok()) return exists.status();
+          if (!*exists) return FamilyNotFound(name);
+        }
+        return ctldb::ReadTables(connection, name);
+      });
+}
+
+absl::StatusOr<std::vector<std::string>> Executive::ListFamilies(const Caller& caller,
+                                                                 absl::Time deadline) {
+  absl::Status allowed = RequireRole(caller, Role::kReader);
+  if (!allowed.ok()) return allowed;
+  return impl_->WithConnection(
+      deadline, [&](ctldb::Connection* connection) { return ctldb::ListFamilies(connection); });
+}
+
+absl::StatusOr<TableLimits> Executive::ListTableLimits(const Caller& caller, absl::Time deadline) {
+  absl::Status allowed = RequireRole(caller, Role::kReader);
+  if (!allowed.ok()) return allowed;
+  return WithRetries(deadline, [&] { return impl_->limit_admin.ListTableLimits(deadline); });
+}
+
+absl::Status Executive::SetTableLimit(const Caller& caller, absl::string_view family,
+                                      absl::string_view table, const ctldb::TableSizeLimit& limit,
+                                      absl::Time deadline) {
+  return impl_->Change(
+      caller, "set_table_limit",
+      absl::StrCat(family, ".", table, ": warn=", limit.warn_bytes, " max=", limit.max_bytes), [&] {
+        return WithRetries(deadline, [&] {
+          return impl_->limit_admin.SetTableLimit(family, table, limit, deadline);
+        });
+      });
+}
+
+absl::Status Executive::DeleteTableLimit(const Caller& caller, absl::string_view family,
+                                         absl::string_view table, absl::Time deadline) {
+  return impl_->Change(caller, "delete_table_limit", absl::StrCat(family, ".", table), [&] {
+    return WithRetries(
+        deadline, [&] { return impl_->limit_admin.DeleteTableLimit(family, table, deadline); });
   });
 }
 
-absl::StatusOr<std::vector<std::string>> Executive::ListFamilies(absl::Time deadline) {
-  return WithRetries(deadline, [&]() -> absl::StatusOr<std::vector<std::string>> {
-    absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
-    if (!lease.ok()) return lease.status();
-    return ctldb::ListFamilies(lease->get());
+absl::StatusOr<WriterLimits> Executive::ListWriterLimits(const Caller& caller,
+                                                         absl::Time deadline) {
+  absl::Status allowed = RequireRole(caller, Role::kReader);
+  if (!allowed.ok()) return allowed;
+  return WithRetries(deadline, [&] { return impl_->limit_admin.ListWriterLimits(deadline); });
+}
+
+absl::Status Executive::SetWriterLimit(const Caller& caller, absl::string_view writer,
+                                       const RateLimit& limit, absl::Time deadline) {
+  return impl_->Change(
+      caller, "set_writer_limit",
+      absl::StrCat(writer, ": rows=", limit.rows, " period=", absl::FormatDuration(limit.period)),
+      [&] {
+        return WithRetries(
+            deadline, [&] { return impl_->limit_admin.SetWriterLimit(writer, limit, deadline); });
+      });
+}
+
+absl::Status Executive::DeleteWriterLimit(const Caller& caller, absl::string_view writer,
+                                          absl::Time deadline) {
+  return impl_->Change(caller, "delete_writer_limit", writer, [&] {
+    return WithRetries(deadline,
+                       [&] { return impl_->limit_admin.DeleteWriterLimit(writer, deadline); });
   });
 }
 
-absl::Status Executive::RegisterWriter(absl::string_view writer, absl::string_view secret,
+absl::Status Executive::RegisterWriter(const Caller& caller, const Credentials& writer,
                                        absl::Time deadline) {
-  absl::Status valid = CheckWriterName("writer", writer);
-  if (!valid.ok()) return valid;
-  valid = CheckWriterSecret("secret", secret);
-  if (!valid.ok()) return valid;
-  const std::string hash = GoSecretHash(secret);
-  return WithRetries(deadline, [&]() -> absl::Status {
-    absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
-    if (!lease.ok()) return lease.status();
-    absl::StatusOr<bool> added = ctldb::AddWriter(lease->get(), writer, hash);
-    if (!added.ok()) return added.status();
-    if (*added) {
-      LOG(INFO) << "event=writer_registered writer=\"" << absl::Utf8SafeCEscape(writer) << "\"";
-      return absl::OkStatus();
-    }
-    absl::StatusOr<absl::optional<ctldb::Writer>> existing =
-        ctldb::ReadWriter(lease->get(), writer);
-    if (!existing.ok()) return existing.status();
-    if (existing->has_value()) {
-      const absl::StatusOr<bool> right = SecretMatches(secret, (*existing)->secret_hash);
-      if (!right.ok() || *right) return right.status();
-    }
-    return ErrorWithReason(absl::StatusCode::kAlreadyExists, reason::kWriterDiffers,
-                           "the writer exists with another secret");
+  return impl_->Change(caller, "register_writer", writer.writer, [&]() -> absl::Status {
+    absl::Status valid = CheckWriterName("writer", writer.writer);
+    if (!valid.ok()) return valid;
+    valid = CheckWriterSecret("secret", writer.secret);
+    if (!valid.ok()) return valid;
+    return impl_->WithConnection(deadline, [&](ctldb::Connection* connection) {
+      bool added = false;
+      return impl_->authenticator.Register(writer, caller.peer, connection, &added);
+    });
   });
 }
 
-absl::StatusOr<ctldb::Writer> Executive::Authenticate(const Credentials& credentials,
-                                                      ctldb::Connection* connection) {
-  // No writer has a name that breaks the rules.
-  if (!CheckWriterName("writer", credentials.writer).ok()) return BadCredentials();
-  absl::StatusOr<absl::optional<ctldb::Writer>> writer =
-      ctldb::ReadWriter(connection, credentials.writer);
-  if (!writer.ok()) return writer.status();
-  const absl::StatusOr<bool> right =
-      SecretMatches(credentials.secret, writer->has_value() ? (*writer)->secret_hash : "");
-  if (!right.ok()) return right.status();
-  if (!*right) return BadCredentials();
-  return **std::move(writer);
+absl::Status Executive::CheckCtldb(absl::Time deadline) {
+  absl::StatusOr<Lease> lease = impl_->pool->Acquire(deadline);
+  if (!lease.ok()) return impl_->Noted(lease.status());
+  absl::Status status =
+      (*lease)->Query("SELECT 1", {}, [](absl::Span<const ValueView>) { return absl::OkStatus(); });
+  impl_->metrics->SetConnections(impl_->pool->open_connections(), impl_->pool->max_connections());
+  return impl_->Noted(status);
+}
+
+absl::StatusOr<Executive::State> Executive::GetState(const Caller& caller, absl::Time deadline) {
+  absl::Status allowed = RequireRole(caller, Role::kReader);
+  if (!allowed.ok()) return allowed;
+  State state;
+  int64_t first = 0;
+  int64_t last = 0;
+  state.ctldb = [&]() -> absl::Status {
+    absl::StatusOr<Lease> lease =
+        impl_->pool->Acquire(std::min(deadline, absl::Now() + kStateTimeout));
+    if (!lease.ok()) return lease.status();
+    return (*lease)->Query(
+        "SELECT COALESCE(MIN(seq), 1), COALESCE(MAX(seq), 0) FROM ctlstore_dml_ledger", {},
+        [&](absl::Span<const ValueView> row) {
+          first = row[0].integer();
+          last = row[1].integer();
+          return absl::OkStatus();
+        });
+  }();
+  {
+    absl::MutexLock lock(&impl_->state_mutex);
+    if (impl_->Noted(state.ctldb).ok()) {
+      impl_->last_sequence = last;
+      // Sequences have no gaps, but those that a Go executive left.
+      impl_->ledger_rows = last - first + 1;
+    }
+    state.last_sequence = impl_->last_sequence;
+    state.ledger_rows = impl_->ledger_rows;
+  }
+  state.queue_length = impl_->committer.queue_length();
+  state.queue_capacity = impl_->committer.options().max_queue_requests;
+  state.open_connections = impl_->pool->open_connections();
+  state.max_connections = impl_->pool->max_connections();
+  state.started_at = impl_->started_at;
+  state.destructive_changes = options_.destructive_changes;
+  return state;
 }
 
 absl::StatusOr<std::string> Executive::GetCookie(const Credentials& credentials,
-                                                 absl::Time deadline) {
-  return WithRetries(deadline, [&]() -> absl::StatusOr<std::string> {
-    absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
-    if (!lease.ok()) return lease.status();
-    absl::StatusOr<ctldb::Writer> writer = Authenticate(credentials, lease->get());
-    if (!writer.ok()) return writer.status();
-    return std::move(writer->cookie);
-  });
+                                                 absl::string_view peer, absl::Time deadline) {
+  return impl_->WithConnection(
+      deadline, [&](ctldb::Connection* connection) -> absl::StatusOr<std::string> {
+        absl::Status known = impl_->authenticator.Check(credentials, peer, connection);
+        if (!known.ok()) return known;
+        absl::StatusOr<absl::optional<ctldb::Writer>> writer =
+            ctldb::ReadWriter(connection, credentials.writer);
+        if (!writer.ok()) return writer.status();
+        return writer->has_value() ? std::move((*writer)->cookie) : "";
+      });
 }
 
-absl::Status Executive::SetCookie(const Credentials& credentials, absl::string_view cookie,
-                                  absl::Time deadline) {
+absl::Status Executive::SetCookie(const Credentials& credentials, absl::string_view peer,
+                                  absl::string_view cookie, absl::Time deadline) {
   if (cookie.size() > limits::kCookieMaxBytes) {
     return InvalidField("cookie", reason::kTooLarge,
                         absl::StrCat("a cookie has at most ", limits::kCookieMaxBytes,
                                      " bytes, not ", cookie.size()));
   }
-  return WithRetries(deadline, [&]() -> absl::Status {
-    absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
-    if (!lease.ok()) return lease.status();
-    absl::StatusOr<ctldb::Writer> writer = Authenticate(credentials, lease->get());
-    if (!writer.ok()) return writer.status();
-    return ctldb::WriteCookie(lease->get(), credentials.writer, cookie);
+  return impl_->WithConnection(deadline, [&](ctldb::Connection* connection) -> absl::Status {
+    absl::Status known = impl_->authenticator.Check(credentials, peer, connection);
+    if (!known.ok()) return known;
+    return ctldb::WriteCookie(connection, credentials.writer, cookie);
   });
+}
+
+absl::StatusOr<std::shared_ptr<const TableSchema>> Executive::Impl::FindTable(
+    const TableName& name, bool reload, ctldb::Connection* connection) {
+  if (!reload) {
+    std::shared_ptr<const TableSchema> known = tables.Find(name);
+    if (known != nullptr) return known;
+  }
+  const int64_t version = tables.version();
+  absl::StatusOr<TableSchema> schema = ReadTable(name, connection);
+  if (absl::IsNotFound(schema.status())) tables.Forget(name);
+  if (!schema.ok()) return schema.status();
+  return tables.Put(*std::move(schema), version);
+}
+
+void Executive::Impl::Submit(MutateCall* call, MutationPlan plan, int64_t version) {
+  auto submission = std::make_unique<GroupCommitter::Submission>(GroupCommitter::Submission{
+      std::move(call->credentials.writer), std::move(call->request), std::move(plan), version,
+      call->deadline, std::move(call->cancelled), std::move(call->done)});
+  committer.Submit(std::move(submission));
+}
+
+bool Executive::Impl::SubmitFromMemory(MutateCall* call) {
+  if (!authenticator.IsRemembered(call->credentials)) return false;
+  const int64_t version = tables.version();
+  absl::StatusOr<MutationPlan> plan = MutationPlan::Create(
+      call->request,
+      [this](const TableName& name) -> absl::StatusOr<std::shared_ptr<const TableSchema>> {
+        std::shared_ptr<const TableSchema> known = tables.Find(name);
+        if (known == nullptr) return absl::NotFoundError("not in memory");
+        return known;
+      });
+  // What is wrong for the definition in memory may be right for the one in the ctldb.
+  if (!plan.ok()) return false;
+  Submit(call, *std::move(plan), version);
+  return true;
+}
+
+void Executive::Impl::SubmitWithCtldb(MutateCall* call) {
+  int64_t version = 0;
+  absl::StatusOr<MutationPlan> plan = WithConnection(
+      call->deadline, [&](ctldb::Connection* connection) -> absl::StatusOr<MutationPlan> {
+        absl::Status known = authenticator.Check(call->credentials, call->peer, connection);
+        if (!known.ok()) return known;
+        for (const bool reload : {false, true}) {
+          version = tables.version();
+          absl::StatusOr<MutationPlan> created = MutationPlan::Create(
+              call->request,
+              [&](const TableName& name) { return FindTable(name, reload, connection); });
+          if (reload || !absl::IsInvalidArgument(created.status())) return created;
+        }
+        return absl::InternalError("not reached");
+      });
+  if (!plan.ok()) {
+    call->done(plan.status());
+    return;
+  }
+  Submit(call, *std::move(plan), version);
+}
+
+void Executive::StartMutate(MutateCall call) {
+  call.done = [metrics = impl_->metrics,
+               done = std::move(call.done)](absl::StatusOr<int64_t> sequence) {
+    if (!sequence.ok()) metrics->Refused(sequence.status());
+    done(std::move(sequence));
+  };
+  absl::Status valid = CheckMutateRequest(call.request);
+  if (!valid.ok()) {
+    call.done(valid);
+    return;
+  }
+  if (impl_->SubmitFromMemory(&call)) return;
+  auto shared = std::make_shared<MutateCall>(std::move(call));
+  if (!impl_->workers->TrySubmit([this, shared] { impl_->SubmitWithCtldb(shared.get()); })) {
+    shared->done(TooManyCalls());
+  }
 }
 
 absl::StatusOr<int64_t> Executive::Mutate(const Credentials& credentials,
                                           const MutateRequest& request, absl::Time deadline) {
-  absl::Status valid = CheckMutateRequest(request);
-  if (!valid.ok()) return valid;
-  return WithRetries(deadline, [&] { return TryMutate(credentials, request, deadline); });
-}
-
-absl::StatusOr<std::shared_ptr<const TableSchema>> Executive::FindTable(
-    const TableName& name, bool reload, ctldb::Connection* connection) {
-  if (!reload) {
-    std::shared_ptr<const TableSchema> known = tables_.Find(name);
-    if (known != nullptr) return known;
-  }
-  const int64_t version = tables_.version();
-  absl::StatusOr<TableSchema> schema = ReadTable(name, connection);
-  if (absl::IsNotFound(schema.status())) tables_.Forget(name);
-  if (!schema.ok()) return schema.status();
-  return tables_.Put(*std::move(schema), version);
-}
-
-absl::StatusOr<MutationPlan> Executive::Plan(const MutateRequest& request, bool reload,
-                                             ctldb::Connection* connection) {
-  return MutationPlan::Create(
-      request, [&](const TableName& name) { return FindTable(name, reload, connection); });
-}
-
-absl::StatusOr<int64_t> Executive::TryMutate(const Credentials& credentials,
-                                             const MutateRequest& request, absl::Time deadline) {
-  bool reloaded = false;
-  const auto plan_again = [&](ctldb::Connection* connection) {
-    reloaded = true;
-    return Plan(request, /*reload=*/true, connection);
-  };
-
-  absl::StatusOr<MutationPlan> plan = [&]() -> absl::StatusOr<MutationPlan> {
-    absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
-    if (!lease.ok()) return lease.status();
-    absl::StatusOr<ctldb::Writer> writer = Authenticate(credentials, lease->get());
-    if (!writer.ok()) return writer.status();
-    absl::StatusOr<MutationPlan> known = Plan(request, /*reload=*/false, lease->get());
-    // What is wrong for the definition in the cache may be right for the one in the ctldb.
-    return absl::IsInvalidArgument(known.status()) ? plan_again(lease->get()) : std::move(known);
-  }();
-  if (!plan.ok()) return plan.status();
-  absl::StatusOr<int64_t> sequence = Commit(*plan, credentials.writer, deadline);
-  if (reloaded || !MayBeStaleTable(sequence.status())) return sequence;
-
-  absl::StatusOr<MutationPlan> new_plan = [&]() -> absl::StatusOr<MutationPlan> {
-    absl::StatusOr<Lease> lease = pool_->Acquire(deadline);
-    if (!lease.ok()) return lease.status();
-    return plan_again(lease->get());
-  }();
-  if (!new_plan.ok()) return new_plan.status();
-  const bool same =
-      std::equal(plan->tables().begin(), plan->tables().end(), new_plan->tables().begin(),
-                 new_plan->tables().end(),
-                 [](const auto& before, const auto& after) { return *before == *after; });
-  if (same) return sequence;
-  return Commit(*new_plan, credentials.writer, deadline);
-}
-
-absl::StatusOr<ctldb::LedgerTransaction> Executive::BeginLedger(absl::Time deadline,
-                                                                absl::optional<Lease>* lease) {
-  for (int i = 0; i < kMaxCompletions; ++i) {
-    absl::StatusOr<Lease> acquired = pool_->Acquire(deadline);
-    if (!acquired.ok()) return acquired.status();
-    lease->emplace(*std::move(acquired));
-    if (absl::Now() >= deadline) return DeadlineStatus();
-    {
-      absl::StatusOr<ctldb::LedgerTransaction> transaction =
-          ctldb::LedgerTransaction::Begin((*lease)->get());
-      if (!transaction.ok() || !transaction->schema_change_pending()) return transaction;
-    }
-    // The changer takes connections of its own; whoever kept one while waiting for another could
-    // wait for good.
-    lease->reset();
-    absl::Status completed = changer_->CompletePending(deadline);
-    if (!completed.ok()) return completed;
-  }
-  return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kCtldbBusy,
-                         "schema changes came one after the other; nothing was changed");
-}
-
-absl::StatusOr<int64_t> Executive::Commit(const MutationPlan& plan, absl::string_view writer,
-                                          absl::Time deadline) {
-  int64_t before = 0;
-  absl::StatusOr<int64_t> sequence = 0;
-  absl::Status committed;
-  {
-    absl::optional<Lease> lease;
-    absl::StatusOr<ctldb::LedgerTransaction> transaction = BeginLedger(deadline, &lease);
-    if (!transaction.ok()) return transaction.status();
-    // The wait for the lock may have taken all the time there was.
-    if (absl::Now() >= deadline) return DeadlineStatus();
-    before = transaction->last_sequence();
-    sequence = plan.Apply(writer, lease->get(), &*transaction);
-    if (!sequence.ok()) return sequence;
-    if (absl::Now() >= deadline) return DeadlineStatus();
-    committed = transaction->Commit();
-  }
-  if (committed.ok()) return sequence;
-  if (!HasReason(committed, reason::kOutcomeUnknown)) return committed;
-
-  absl::StatusOr<bool> applied = IsCommitted(plan, before, deadline);
-  if (!applied.ok()) {
-    LOG(WARNING) << "event=commit_outcome_unknown sequence=" << *sequence << " error=\""
-                 << applied.status().message() << "\"";
-    return committed;
-  }
-  LOG(WARNING) << "event=commit_outcome_found sequence=" << *sequence
-               << " committed=" << (*applied ? "true" : "false");
-  if (*applied) return sequence;
-  return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kCtldbUnavailable,
-                         "the connection to the ctldb broke before the commit; nothing was "
-                         "changed");
-}
-
-absl::StatusOr<bool> Executive::IsCommitted(const MutationPlan& plan, int64_t before,
-                                            absl::Time deadline) {
-  const std::vector<std::string> expected = EntriesOf(plan.statements());
-  const absl::Time until = std::min(deadline, absl::Now() + options_.outcome_timeout);
-  Backoff backoff(kFirstRetryWait, kMaxRetryWait);
-  while (true) {
-    const absl::StatusOr<bool> applied = [&]() -> absl::StatusOr<bool> {
-      absl::StatusOr<Lease> lease = pool_->Acquire(until);
-      if (!lease.ok()) return lease.status();
-      // The lost connection's transaction may still be going on in the database. It holds the
-      // ledger lock to its end, so with the lock its outcome is known.
-      absl::StatusOr<ctldb::LedgerTransaction> transaction =
-          ctldb::LedgerTransaction::Begin(lease->get());
-      if (!transaction.ok()) return transaction.status();
-      if (transaction->last_sequence() <= before) return false;
-      ctldb::LedgerReader reader(options_.ctldb, options_.connection);
-      absl::StatusOr<std::vector<LedgerEntry>> entries =
-          reader.ReadAfter(before, expected.size(), std::numeric_limits<size_t>::max());
-      if (!entries.ok()) return entries.status();
-      return std::equal(entries->begin(), entries->end(), expected.begin(), expected.end(),
-                        [](const LedgerEntry& entry, const std::string& statement) {
-                          return entry.statement == statement;
-                        });
-    }();
-    if (applied.ok()) return applied;
-    const absl::Duration wait = backoff.Next();
-    if (absl::Now() + wait >= until) return applied;
-    absl::SleepFor(wait);
-  }
+  absl::Notification answered;
+  absl::StatusOr<int64_t> result;
+  StartMutate(MutateCall{credentials, "", request, deadline, nullptr,
+                         [&](absl::StatusOr<int64_t> sequence) {
+                           result = std::move(sequence);
+                           answered.Notify();
+                         }});
+  answered.WaitForNotification();
+  return result;
 }
 
 }  // namespace ctlstore::executive

@@ -21,6 +21,48 @@ ABSL_FLAG(int64_t, ctldb_wait_ms, 60000,
           "How long to wait at start for a ctldb that cannot be reached, in milliseconds; then the "
           "executive ends with an error.");
 
+ABSL_FLAG(int, worker_threads,
+          static_cast<int>(ctlstore::executive::ExecutiveServer::Options().worker_threads),
+          "Threads for calls that wait for the ctldb, other than Mutates. Fewer than "
+          "--max_ctldb_connections.");
+ABSL_FLAG(int64_t, max_waiting_calls,
+          ctlstore::executive::ExecutiveServer::Options().max_waiting_calls,
+          "How many calls other than Mutates may wait for such a thread; further ones are refused "
+          "with RESOURCE_EXHAUSTED.");
+ABSL_FLAG(int64_t, max_queue_requests,
+          ctlstore::executive::GroupCommitter::Options().max_queue_requests,
+          "How many Mutates may wait for their commit; further ones are refused with "
+          "RESOURCE_EXHAUSTED.");
+ABSL_FLAG(int64_t, max_queue_bytes, ctlstore::executive::GroupCommitter::Options().max_queue_bytes,
+          "How large the Mutates that wait for their commit may be together, in bytes.");
+ABSL_FLAG(int64_t, max_group_requests,
+          ctlstore::executive::GroupCommitter::Options().max_group_requests,
+          "The most Mutates that share one transaction of the ctldb.");
+ABSL_FLAG(
+    bool, enable_destructive_changes, false,
+    "Allows DropTable, ClearTable and ClearFamily, which remove rows for good on every host.");
+ABSL_FLAG(int64_t, table_warn_bytes,
+          ctlstore::executive::LimitBook::Options().default_table_limit.warn_bytes,
+          "The size from which a table without limits of its own is warned about, in bytes.");
+ABSL_FLAG(int64_t, table_max_bytes,
+          ctlstore::executive::LimitBook::Options().default_table_limit.max_bytes,
+          "The size from which a table without limits of its own takes no more rows, in bytes.");
+ABSL_FLAG(
+    int64_t, writer_max_rows, ctlstore::executive::LimitBook::Options().default_writer_rows,
+    "How many rows a writer without a limit of its own may change in each "
+    "--writer_rate_period_ms, over all executives of the ctldb. 0: writers are not limited at "
+    "all.");
+ABSL_FLAG(int64_t, writer_rate_period_ms, 60000,
+          "The period by which writers' rows are counted, in milliseconds; whole seconds. Must be "
+          "the same for all executives of a ctldb.");
+ABSL_FLAG(int64_t, limits_refresh_ms, 5000,
+          "How often the limits in the ctldb are looked at, in milliseconds.");
+ABSL_FLAG(int64_t, table_sizes_refresh_ms, 30000,
+          "How often the tables' sizes are measured, in milliseconds.");
+ABSL_FLAG(
+    bool, upgrade_writer_secrets, true,
+    "Replaces the unsalted hashes that a Go executive has left, when their writers call. To be "
+    "switched off while Go executives work on the same ctldb: they know only their own.");
 namespace ctlstore::executive {
 namespace {
 
@@ -29,7 +71,91 @@ constexpr int kUsageError = 2;
 constexpr int64_t kMinConnections = 2;
 constexpr int64_t kMaxConnections = 1000;
 
+absl::Status Invalid(absl::string_view flag, absl::string_view what, int64_t value) {
+  return absl::InvalidArgumentError(absl::StrCat("--", flag, ": must be ", what, ", is ", value));
+}
+
+absl::Status SetAtLeastOne(absl::string_view flag, int64_t value, size_t* option) {
+  if (value < 1) return Invalid(flag, "at least 1", value);
+  *option = static_cast<size_t>(value);
+  return absl::OkStatus();
+}
+
+absl::Status SetPositive(absl::string_view flag, int64_t milliseconds, absl::Duration* option) {
+  if (milliseconds < 1) return Invalid(flag, "at least 1", milliseconds);
+  *option = absl::Milliseconds(milliseconds);
+  return absl::OkStatus();
+}
+
+absl::Status SetLimitsFromFlags(Executive::Options* options) {
+  options->destructive_changes = absl::GetFlag(FLAGS_enable_destructive_changes);
+  options->writers.upgrade_hashes = absl::GetFlag(FLAGS_upgrade_writer_secrets);
+  LimitBook::Options& limits = options->limits;
+  limits.default_table_limit = {absl::GetFlag(FLAGS_table_warn_bytes),
+                                absl::GetFlag(FLAGS_table_max_bytes)};
+  if (limits.default_table_limit.warn_bytes < 1) {
+    return Invalid("table_warn_bytes", "at least 1", limits.default_table_limit.warn_bytes);
+  }
+  if (limits.default_table_limit.max_bytes < limits.default_table_limit.warn_bytes) {
+    return Invalid("table_max_bytes", "at least --table_warn_bytes",
+                   limits.default_table_limit.max_bytes);
+  }
+  limits.default_writer_rows = absl::GetFlag(FLAGS_writer_max_rows);
+  if (limits.default_writer_rows < 0) {
+    return Invalid("writer_max_rows", "0 or more", limits.default_writer_rows);
+  }
+  const int64_t period_ms = absl::GetFlag(FLAGS_writer_rate_period_ms);
+  // Periods are kept by the second in which they began.
+  if (period_ms < 1000 || period_ms % 1000 != 0) {
+    return Invalid("writer_rate_period_ms", "whole seconds, at least 1000", period_ms);
+  }
+  limits.writer_period = absl::Milliseconds(period_ms);
+  GroupCommitter::Options& commits = options->commits;
+  for (const absl::Status& status :
+       {SetPositive("limits_refresh_ms", absl::GetFlag(FLAGS_limits_refresh_ms),
+                    &limits.limits_refresh),
+        SetPositive("table_sizes_refresh_ms", absl::GetFlag(FLAGS_table_sizes_refresh_ms),
+                    &limits.sizes_refresh),
+        SetAtLeastOne("max_queue_requests", absl::GetFlag(FLAGS_max_queue_requests),
+                      &commits.max_queue_requests),
+        SetAtLeastOne("max_queue_bytes", absl::GetFlag(FLAGS_max_queue_bytes),
+                      &commits.max_queue_bytes),
+        SetAtLeastOne("max_group_requests", absl::GetFlag(FLAGS_max_group_requests),
+                      &commits.max_group_requests)}) {
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
+
+absl::Status ReadExecutiveFlags(ExecutiveServer::Options* options) {
+  const int64_t connections = absl::GetFlag(FLAGS_max_ctldb_connections);
+  if (connections < kMinConnections || connections > kMaxConnections) {
+    return absl::InvalidArgumentError(absl::StrCat("--max_ctldb_connections: must be from ",
+                                                   kMinConnections, " to ", kMaxConnections,
+                                                   ", is ", connections));
+  }
+  options->max_ctldb_connections = static_cast<size_t>(connections);
+  const int workers = absl::GetFlag(FLAGS_worker_threads);
+  if (workers < 1 || workers >= connections) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--worker_threads: must be at least 1 and less than --max_ctldb_connections (",
+                     connections, "), is ", workers));
+  }
+  options->worker_threads = static_cast<size_t>(workers);
+  absl::Status status = SetAtLeastOne("max_waiting_calls", absl::GetFlag(FLAGS_max_waiting_calls),
+                                      &options->max_waiting_calls);
+  if (!status.ok()) return status;
+  const int64_t wait_ms = absl::GetFlag(FLAGS_ctldb_wait_ms);
+  if (wait_ms < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--ctldb_wait_ms: must not be negative, is ", wait_ms));
+  }
+  options->ctldb_wait = absl::Milliseconds(wait_ms);
+
+  return SetLimitsFromFlags(&options->executive);
+}
 
 absl::StatusOr<ExecutiveServer::Options> ExecutiveOptionsFromFlags() {
   ExecutiveServer::Options options;
@@ -42,20 +168,8 @@ absl::StatusOr<ExecutiveServer::Options> ExecutiveOptionsFromFlags() {
   absl::StatusOr<rpc::ServerOptions> server = rpc::ServerOptionsFromFlags(kDefaultListen);
   if (!server.ok()) return server.status();
   options.server = *std::move(server);
-
-  const int64_t connections = absl::GetFlag(FLAGS_max_ctldb_connections);
-  if (connections < kMinConnections || connections > kMaxConnections) {
-    return absl::InvalidArgumentError(absl::StrCat("--max_ctldb_connections: must be from ",
-                                                   kMinConnections, " to ", kMaxConnections,
-                                                   ", is ", connections));
-  }
-  options.max_ctldb_connections = static_cast<size_t>(connections);
-  const int64_t wait_ms = absl::GetFlag(FLAGS_ctldb_wait_ms);
-  if (wait_ms < 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--ctldb_wait_ms: must not be negative, is ", wait_ms));
-  }
-  options.ctldb_wait = absl::Milliseconds(wait_ms);
+  absl::Status status = ReadExecutiveFlags(&options);
+  if (!status.ok()) return status;
   return options;
 }
 

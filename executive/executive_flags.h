@@ -3,6 +3,7 @@
 #ifndef CTLSTORE_EXECUTIVE_EXECUTIVE_FLAGS_H_
 #define CTLSTORE_EXECUTIVE_EXECUTIVE_FLAGS_H_
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "executive/executive_server.h"
 
@@ -14,6 +15,9 @@ inline constexpr char kDefaultListen[] = "127.0.0.1:3000";
 // What the flags say: those of the ctldb (common/ctldb), of every server (common/rpc) and the
 // executive's own. To be called after the flags are parsed. INVALID_ARGUMENT names the flag.
 absl::StatusOr<ExecutiveServer::Options> ExecutiveOptionsFromFlags();
+
+// The executive's own flags alone, for who has set the ctldb and the server's addresses already.
+absl::Status ReadExecutiveFlags(ExecutiveServer::Options* options);
 
 // Serves as the flags say until SIGTERM or SIGINT, and returns the process's exit status: 0 after
 // an orderly end, 1 with a message on standard error where it could not start. To be called from

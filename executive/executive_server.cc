@@ -2,6 +2,7 @@
 
 #include <glog/logging.h>
 #include <grpcpp/impl/service_type.h>
+#include <prometheus/registry.h>
 
 #include <utility>
 
@@ -10,10 +11,13 @@
 #include "absl/time/clock.h"
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
+#include "common/base/worker_pool.h"
 #include "common/ctldb/connection_pool.h"
 #include "common/ctldb/own_tables.h"
 #include "common/ctldb/schema_changer.h"
-#include "executive/executive.h"
+#include "common/rpc/call_metrics.h"
+#include "common/rpc/readiness_watch.h"
+#include "executive/executive_metrics.h"
 #include "executive/executive_service.h"
 
 namespace ctlstore::executive {
@@ -21,6 +25,9 @@ namespace {
 
 constexpr absl::Duration kFirstWait = absl::Milliseconds(100);
 constexpr absl::Duration kMaxWait = absl::Seconds(5);
+// How long one look at the ctldb may take.
+constexpr absl::Duration kProbeTimeout = absl::Seconds(5);
+constexpr absl::Duration kLimitsTimeout = absl::Seconds(30);
 
 absl::Status PrepareOnce(ctldb::ConnectionPool* pool, ctldb::SchemaChanger* changer,
                          absl::Time deadline) {
@@ -77,15 +84,61 @@ class ExecutiveServer::Impl {
             },
             options.max_ctldb_connections),
         changer(&pool),
-        executive(Executive::Options{options.ctldb, options.connection}, &pool, &changer),
-        service(NewExecutiveService(&executive, options.max_call_duration)) {}
+        workers(std::make_unique<WorkerPool>(options.worker_threads, options.max_waiting_calls)),
+        executive(ExecutiveOptions(options),
+                  Executive::Parts{&pool, &changer, workers.get(), &metrics}) {}
 
+  ~Impl() {
+    // Nobody calls any more before the workers end, and they before what their tasks use.
+    readiness.reset();
+    server.reset();
+    workers.reset();
+  }
+
+  absl::Status Serve(const Options& options);
+
+  FaceParts Face(const Options& options, rpc::CallMetrics* call_metrics) {
+    return FaceParts{&executive, access.get(), workers.get(), call_metrics,
+                     options.max_call_duration};
+  }
+
+  static Executive::Options ExecutiveOptions(const Options& options) {
+    Executive::Options result = options.executive;
+    result.commits.ctldb = options.ctldb;
+    result.commits.connection = options.connection;
+    return result;
+  }
+
+  prometheus::Registry registry;
+  ExecutiveMetrics metrics{&registry};
+  rpc::CallMetrics grpc_calls{"grpc", &registry};
   ctldb::ConnectionPool pool;
   ctldb::SchemaChanger changer;
+  std::unique_ptr<WorkerPool> workers;
   Executive executive;
+  std::unique_ptr<rpc::AccessControl> access;
   std::unique_ptr<grpc::Service> service;
   std::unique_ptr<rpc::Server> server;
+  std::unique_ptr<rpc::ReadinessWatch> readiness;
 };
+
+absl::Status ExecutiveServer::Impl::Serve(const Options& options) {
+  absl::StatusOr<std::unique_ptr<rpc::AccessControl>> made_access =
+      rpc::AccessControl::Create(options.server.access);
+  if (!made_access.ok()) return made_access.status();
+  access = *std::move(made_access);
+
+  service = NewExecutiveService(Face(options, &grpc_calls));
+  absl::StatusOr<std::unique_ptr<rpc::Server>> started =
+      rpc::Server::Start(options.server, {service.get()});
+  if (!started.ok()) return started.status();
+  server = *std::move(started);
+
+  readiness = std::make_unique<rpc::ReadinessWatch>(
+      [this] { return executive.CheckCtldb(absl::Now() + kProbeTimeout); },
+      [this](bool ready) { server->SetServing(ready); }, options.probe_interval);
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::unique_ptr<ExecutiveServer>> ExecutiveServer::Start(const Options& options) {
   // A schema change takes two connections.
@@ -95,12 +148,13 @@ absl::StatusOr<std::unique_ptr<ExecutiveServer>> ExecutiveServer::Start(const Op
                      options.max_ctldb_connections));
   }
   auto impl = std::make_unique<Impl>(options);
-  absl::Status prepared = Prepare(options, &impl->pool, &impl->changer);
-  if (!prepared.ok()) return prepared;
-  absl::StatusOr<std::unique_ptr<rpc::Server>> server =
-      rpc::Server::Start(options.server, {impl->service.get()});
-  if (!server.ok()) return server.status();
-  impl->server = *std::move(server);
+  absl::Status status = Prepare(options, &impl->pool, &impl->changer);
+  if (!status.ok()) return status;
+  // Before anyone can be served by limits that are not those of the ctldb.
+  status = impl->executive.LoadLimits(absl::Now() + kLimitsTimeout);
+  if (!status.ok()) return status;
+  status = impl->Serve(options);
+  if (!status.ok()) return status;
   LOG(INFO) << "event=executive_started listen=" << absl::StrJoin(impl->server->addresses(), ",")
             << " ctldb=" << options.ctldb.ToString();
   return std::unique_ptr<ExecutiveServer>(new ExecutiveServer(std::move(impl)));
@@ -114,6 +168,10 @@ const std::vector<std::string>& ExecutiveServer::addresses() const {
   return impl_->server->addresses();
 }
 
-void ExecutiveServer::Shutdown(absl::Duration grace) { impl_->server->Shutdown(grace); }
+void ExecutiveServer::Shutdown(absl::Duration grace) {
+  // Its thread speaks of the health to a server that is about to end.
+  impl_->readiness.reset();
+  impl_->server->Shutdown(grace);
+}
 
 }  // namespace ctlstore::executive

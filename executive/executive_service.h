@@ -6,6 +6,9 @@
 #include <memory>
 
 #include "absl/time/time.h"
+#include "common/base/worker_pool.h"
+#include "common/rpc/access_control.h"
+#include "common/rpc/call_metrics.h"
 #include "executive/executive.h"
 
 namespace grpc {
@@ -14,11 +17,21 @@ class Service;
 
 namespace ctlstore::executive {
 
-// Turns calls into calls of `executive`, which must outlive it, and its answers and errors into
-// theirs. A call that comes without a deadline, or with a distant one, has `max_duration`.
+// What a face of the executive works with; all of it must outlive it.
+struct FaceParts {
+  Executive* executive = nullptr;
+  const rpc::AccessControl* access = nullptr;
+  // For calls that block.
+  WorkerPool* workers = nullptr;
+  rpc::CallMetrics* metrics = nullptr;
+  // The longest that a call may take, whatever deadline it came with.
+  absl::Duration max_call_duration = absl::Seconds(60);
+};
+
+// Turns calls into calls of the executive, and its answers and errors into theirs. No call waits on
+// a thread of gRPC's: a Mutate waits as an entry of the executive's queue, all else on the workers.
 // Thread-safe.
-std::unique_ptr<grpc::Service> NewExecutiveService(Executive* executive,
-                                                   absl::Duration max_duration);
+std::unique_ptr<grpc::Service> NewExecutiveService(const FaceParts& parts);
 
 }  // namespace ctlstore::executive
 

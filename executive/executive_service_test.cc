@@ -24,6 +24,7 @@
 #include "executive/executive.h"
 #include "executive/testing/ledger_comparison.h"
 #include "executive/testing/test_ctldb.h"
+#include "executive/testing/test_executive.h"
 #include "google/protobuf/util/json_util.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
@@ -79,6 +80,12 @@ class ExecutiveServiceTest : public testing::Test {
 
   using Stub = v1::Executive::Stub;
 
+  FaceParts Face() {
+    FaceParts face = executive_.face();
+    face.max_call_duration = absl::Seconds(2);
+    return face;
+  }
+
   template <typename Request, typename Response>
   using Method = grpc::Status (Stub::*)(grpc::ClientContext*, const Request&, Response*);
 
@@ -104,13 +111,8 @@ class ExecutiveServiceTest : public testing::Test {
 
   TestCtldb ctldb_{TestCtldb::Kind::kSqlite};
   std::unique_ptr<ctldb::Connection> connection_ = ctldb_.Connect();
-  ctldb::ConnectionPool pool_{
-      [this]() -> absl::StatusOr<std::unique_ptr<ctldb::Connection>> { return ctldb_.Connect(); },
-      8};
-  ctldb::SchemaChanger changer_{&pool_};
-  Executive executive_{{ctldb_.target(), ctldb_.options()}, &pool_, &changer_};
-  std::unique_ptr<grpc::Service> service_ =
-      NewExecutiveService(&executive_, /*max_duration=*/absl::Seconds(2));
+  TestExecutive executive_{ctldb_};
+  std::unique_ptr<grpc::Service> service_ = NewExecutiveService(Face());
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<Stub> stub_;
   grpc::Status last_status_;

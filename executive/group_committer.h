@@ -34,7 +34,7 @@ namespace ctlstore::executive {
 // deadlock, a lock not had in time, a failed certification) is tried again while the requests'
 // deadlines allow.
 //
-// Works in a thread of its own from construction to Shutdown() or its destruction. Thread-safe. All
+// Works in threads of its own from construction to Shutdown() or its destruction. Thread-safe. All
 // that it is given pointers to must outlive it.
 class GroupCommitter {
  public:
@@ -64,9 +64,9 @@ class GroupCommitter {
     // TableCache::version() as it was before the plan was made.
     int64_t schema_version = 0;
     absl::Time deadline;
-    // Whether the caller has gone away; may be null. Called from the committer's thread.
+    // Whether the caller has gone away; may be null. Called from a thread of the committer.
     std::function<bool()> cancelled;
-    // Called once, with the ledger sequence or the error, from the committer's thread or during
+    // Called once, with the ledger sequence or the error, from a thread of the committer or during
     // Submit(). Must not block.
     std::function<void(absl::StatusOr<int64_t>)> done;
   };

@@ -5,8 +5,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
@@ -17,6 +15,7 @@
 #include "common/ctldb/limits.h"
 #include "common/schema/names.h"
 #include "executive/executive_metrics.h"
+#include "executive/rate_window.h"  // IWYU pragma: export
 
 namespace ctlstore::executive {
 
@@ -32,6 +31,7 @@ class LimitBook {
     // For writers without one of their own: so many rows in each period. 0: no limit, also not for
     // writers that have one.
     int64_t default_writer_rows = 1000;
+    // Whole seconds, at least one. The same for all executives of a ctldb.
     absl::Duration writer_period = absl::Minutes(1);
     absl::Duration limits_refresh = absl::Seconds(5);
     absl::Duration sizes_refresh = absl::Seconds(30);
@@ -45,10 +45,13 @@ class LimitBook {
 
   const Options& options() const;
 
-  // Looks at limits and sizes now. For the start, for who has just changed them, and for tests.
+  // Looks at limits and sizes now. For the start, and for tests.
   absl::Status Refresh(absl::Time deadline);
 
-  // RESOURCE_EXHAUSTED (TABLE_FULL) where the table is over its maximum size; the message names
+  // The same for the limits alone, which is quick. For who has just changed them.
+  absl::Status RefreshLimits(absl::Time deadline);
+
+  // RESOURCE_EXHAUSTED (TABLE_FULL) where the table has reached its maximum size; the message names
   // both sizes.
   absl::Status CheckTableSize(const TableName& table) const;
 
@@ -58,39 +61,13 @@ class LimitBook {
   // When the period of `time` began.
   absl::Time PeriodStart(absl::Time time) const;
 
+  // The writer has used so many of its rows in the period that began then. For the metric, and for
+  // one line in the log when it comes near its limit.
+  void NoteUsage(absl::string_view writer, absl::Time period, int64_t used, int64_t limit) const;
+
  private:
   class Impl;
   const std::unique_ptr<Impl> impl_;
-};
-
-// Counts writers' rows within one ledger transaction. Not thread-safe.
-class RateWindow {
- public:
-  // Reads what the writers, who may be named more than once, have used up in the period of `now`.
-  // The transaction is that of `connection`, and holds the ledger lock. `book` must outlive it.
-  static absl::StatusOr<RateWindow> Open(const LimitBook& book, absl::Time now,
-                                         absl::Span<const std::string> writers,
-                                         ctldb::Connection* connection);
-
-  // Takes as many rows for the writer, all or none. RESOURCE_EXHAUSTED (RATE_LIMITED) with the
-  // limit and with the time until the next period as retry delay.
-  absl::Status Take(absl::string_view writer, int64_t rows);
-  // For a request that was refused afterwards.
-  void GiveBack(absl::string_view writer, int64_t rows);
-
-  // Writes down what was taken, in the transaction.
-  absl::Status Write(ctldb::Connection* connection);
-
- private:
-  struct Usage {
-    int64_t before = 0;
-    int64_t taken = 0;
-  };
-  RateWindow() = default;
-  const LimitBook* book_ = nullptr;
-  int64_t bucket_ = 0;
-  absl::Duration until_next_;
-  absl::flat_hash_map<std::string, Usage> usage_;
 };
 
 }  // namespace ctlstore::executive

@@ -1,5 +1,6 @@
 #include "executive/mutation_plan.h"
 
+#include <algorithm>
 #include <cstddef>
 
 #include "absl/container/flat_hash_map.h"
@@ -22,11 +23,6 @@ absl::Status CheckCookieSize(absl::string_view field,
                                    cookie->size()));
 }
 
-absl::Status WriterGone() {
-  return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kBadCredentials,
-                         "the writer is not there any more");
-}
-
 // The position of the field that the caller wrote as `name`.
 absl::optional<size_t> FindField(const TableSchema& schema, absl::string_view name) {
   const absl::optional<size_t> position = schema.FindField(name);
@@ -41,25 +37,27 @@ absl::StatusOr<std::vector<ValueView>> OrderValues(size_t i, const Mutation& mut
   std::vector<ValueView> row(schema.fields().size());
   std::vector<bool> given(schema.fields().size(), false);
   for (const auto& [name, value] : mutation.values) {
-    const std::string value_path = MutationValuePath(i, name);
+    // Paths are made for errors only.
+    const auto value_path = [i, name = name] { return MutationValuePath(i, name); };
     const absl::optional<size_t> position = FindField(schema, name);
     if (!position.has_value()) {
-      return InvalidField(value_path, reason::kUnknownField,
+      return InvalidField(value_path(), reason::kUnknownField,
                           absl::StrCat("the table ", schema.name().table, " has no such field"));
     }
     if (given[*position]) {
-      return InvalidField(value_path, reason::kInvalidRequest,
+      return InvalidField(value_path(), reason::kInvalidRequest,
                           "the field has a value already, written with other capitals");
     }
     const bool is_key = schema.is_key(*position);
     if (mutation.remove && !is_key) {
-      return InvalidField(value_path, reason::kInvalidKey,
+      return InvalidField(value_path(), reason::kInvalidKey,
                           "to delete a row takes its key fields and no others");
     }
     const FieldType type = schema.fields()[*position].type;
     const ValueView adapted = AdaptValue(type, value);
-    absl::Status valid = CheckValue(value_path, type, /*nullable=*/!is_key, adapted);
-    if (!valid.ok()) return valid;
+    if (!CheckValue("", type, /*nullable=*/!is_key, adapted).ok()) {
+      return CheckValue(value_path(), type, /*nullable=*/!is_key, adapted);
+    }
     row[*position] = adapted;
     given[*position] = true;
   }
@@ -72,6 +70,16 @@ absl::StatusOr<std::vector<ValueView>> OrderValues(size_t i, const Mutation& mut
 }
 
 }  // namespace
+
+absl::Status CookieMismatch() {
+  return ErrorWithReason(absl::StatusCode::kAborted, reason::kCookieMismatch,
+                         "check_cookie is not the writer's cookie; nothing was changed");
+}
+
+absl::Status WriterGone() {
+  return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kBadCredentials,
+                         "the writer is not there any more");
+}
 
 std::string MutationValuePath(size_t mutation, absl::string_view name) {
   constexpr size_t kShown = limits::kFieldNameMax;
@@ -95,10 +103,9 @@ absl::Status CheckMutateRequest(const MutateRequest& request) {
                                      ", not ", request.mutations.size()));
   }
   for (size_t i = 0; i < request.mutations.size(); ++i) {
-    absl::Status table =
-        NormalizeTableName(absl::StrCat(MutationPath(i), ".table"), request.mutations[i].table)
-            .status();
-    if (!table.ok()) return table;
+    const absl::string_view table = request.mutations[i].table;
+    if (NormalizeTableName("", table).ok()) continue;
+    return NormalizeTableName(absl::StrCat(MutationPath(i), ".table"), table).status();
   }
   absl::Status cookie = CheckCookieSize("cookie", request.cookie);
   if (!cookie.ok()) return cookie;
@@ -115,14 +122,14 @@ absl::StatusOr<MutationPlan> MutationPlan::Create(const MutateRequest& request,
   MutationPlan plan;
   plan.cookie_ = request.cookie;
   plan.check_cookie_ = request.check_cookie;
+  plan.bytes_ = request.cookie.value_or("").size();
   plan.steps_.reserve(request.mutations.size());
   plan.statements_.reserve(request.mutations.size());
   absl::flat_hash_map<std::string, const TableSchema*> tables;
   for (size_t i = 0; i < request.mutations.size(); ++i) {
     const Mutation& mutation = request.mutations[i];
-    const std::string path = MutationPath(i);
-    absl::StatusOr<std::string> table =
-        NormalizeTableName(absl::StrCat(path, ".table"), mutation.table);
+    // Was checked above.
+    absl::StatusOr<std::string> table = NormalizeTableName("", mutation.table);
     if (!table.ok()) return table.status();
     const TableSchema*& schema = tables[*table];
     if (schema == nullptr) {
@@ -143,14 +150,19 @@ absl::StatusOr<MutationPlan> MutationPlan::Create(const MutateRequest& request,
     } else {
       step.values = *std::move(row);
       statement = sql::UpsertStatement(*schema, step.values);
+      const auto& upserted = plan.upserted_tables_;
+      if (std::find(upserted.begin(), upserted.end(), schema) == upserted.end()) {
+        plan.upserted_tables_.push_back(schema);
+      }
     }
     if (statement.size() > limits::kStatementMaxBytes) {
       return InvalidField(
-          path, reason::kTooLarge,
+          MutationPath(i), reason::kTooLarge,
           absl::StrCat("the row takes at most ", limits::kStatementMaxBytes,
                        " bytes as a ledger statement (where a byte of binary takes two), not ",
                        statement.size()));
     }
+    plan.bytes_ += statement.size();
     plan.steps_.push_back(std::move(step));
     plan.statements_.push_back(std::move(statement));
   }
@@ -163,18 +175,32 @@ absl::StatusOr<int64_t> MutationPlan::Apply(absl::string_view writer, ctldb::Con
     absl::StatusOr<absl::optional<ctldb::Writer>> stored = ctldb::ReadWriter(connection, writer);
     if (!stored.ok()) return stored.status();
     if (!stored->has_value()) return WriterGone();
-    if ((*stored)->cookie != *check_cookie_) {
-      return ErrorWithReason(absl::StatusCode::kAborted, reason::kCookieMismatch,
-                             "check_cookie is not the writer's cookie; nothing was changed");
-    }
+    if ((*stored)->cookie != *check_cookie_) return CookieMismatch();
   }
+  absl::StatusOr<int64_t> sequence = Write(transaction);
+  if (sequence.ok() && cookie_.has_value()) {
+    absl::Status written = ctldb::WriteCookie(connection, writer, *cookie_);
+    if (!written.ok()) return absl::IsNotFound(written) ? WriterGone() : written;
+  }
+  return sequence;
+}
+
+void MutationPlan::GatherStep(const Step& step, ctldb::LedgerTransaction* transaction) const {
+  if (step.remove) {
+    transaction->Delete(*step.schema, step.values);
+  } else {
+    transaction->Upsert(*step.schema, step.values);
+  }
+}
+
+int64_t MutationPlan::Gather(ctldb::LedgerTransaction* transaction) const {
+  for (const Step& step : steps_) GatherStep(step, transaction);
+  return transaction->Append(statements_);
+}
+
+absl::StatusOr<int64_t> MutationPlan::Write(ctldb::LedgerTransaction* transaction) const {
   for (size_t i = 0; i < steps_.size(); ++i) {
-    const Step& step = steps_[i];
-    if (step.remove) {
-      transaction->Delete(*step.schema, step.values);
-    } else {
-      transaction->Upsert(*step.schema, step.values);
-    }
+    GatherStep(steps_[i], transaction);
     absl::Status status = transaction->Flush();
     if (absl::IsInvalidArgument(status) && !ErrorField(status).has_value()) {
       return InvalidField(MutationPath(i), ErrorReason(status).value_or(reason::kInvalidValue),
@@ -183,10 +209,8 @@ absl::StatusOr<int64_t> MutationPlan::Apply(absl::string_view writer, ctldb::Con
     if (!status.ok()) return status;
   }
   const int64_t sequence = transaction->Append(statements_);
-  if (cookie_.has_value()) {
-    absl::Status written = ctldb::WriteCookie(connection, writer, *cookie_);
-    if (!written.ok()) return absl::IsNotFound(written) ? WriterGone() : written;
-  }
+  absl::Status appended = transaction->Flush();
+  if (!appended.ok()) return appended;
   return sequence;
 }
 

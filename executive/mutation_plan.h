@@ -3,6 +3,7 @@
 #ifndef CTLSTORE_EXECUTIVE_MUTATION_PLAN_H_
 #define CTLSTORE_EXECUTIVE_MUTATION_PLAN_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -48,6 +49,12 @@ std::string MutationValuePath(size_t mutation, absl::string_view name);
 // mutations, the sizes of the cookies, the tables' names. INVALID_ARGUMENT names the field.
 absl::Status CheckMutateRequest(const MutateRequest& request);
 
+// The answer where a request's check_cookie is not the writer's cookie.
+absl::Status CookieMismatch();
+
+// The answer to a writer that was there when the request began.
+absl::Status WriterGone();
+
 // A request that is valid for the definitions of its tables, with its rows in the tables' order and
 // its ledger statements. Making one touches no database; applying one checks nothing but the
 // cookie, so any number of plans can be applied within one ledger transaction.
@@ -73,11 +80,27 @@ class MutationPlan {
   absl::StatusOr<int64_t> Apply(absl::string_view writer, ctldb::Connection* connection,
                                 ctldb::LedgerTransaction* transaction) const;
 
+  // Gathers the rows and the ledger's entries in the transaction, and returns the last ledger
+  // sequence. Cookies are left to the caller.
+  int64_t Gather(ctldb::LedgerTransaction* transaction) const;
+
+  // As Gather(), but sends each row by itself, so that the error of a row that the database refuses
+  // names its mutation. After an error the transaction has to be rolled back, to the savepoint
+  // before this call at least.
+  absl::StatusOr<int64_t> Write(ctldb::LedgerTransaction* transaction) const;
+
   // One for each mutation, in order.
   const std::vector<std::string>& statements() const { return statements_; }
+  // The size of the statements and the cookie.
+  size_t bytes() const { return bytes_; }
 
   // The definitions that the plan was made with, each table once.
   const std::vector<std::shared_ptr<const TableSchema>>& tables() const { return tables_; }
+  // Those of them that get rows.
+  const std::vector<const TableSchema*>& upserted_tables() const { return upserted_tables_; }
+
+  const absl::optional<absl::string_view>& cookie() const { return cookie_; }
+  const absl::optional<absl::string_view>& check_cookie() const { return check_cookie_; }
 
  private:
   struct Step {
@@ -89,9 +112,13 @@ class MutationPlan {
 
   MutationPlan() = default;
 
+  void GatherStep(const Step& step, ctldb::LedgerTransaction* transaction) const;
+
   std::vector<std::shared_ptr<const TableSchema>> tables_;
+  std::vector<const TableSchema*> upserted_tables_;
   std::vector<Step> steps_;
   std::vector<std::string> statements_;
+  size_t bytes_ = 0;
   absl::optional<absl::string_view> cookie_;
   absl::optional<absl::string_view> check_cookie_;
 };

@@ -3,18 +3,23 @@
 #include <gmock/gmock.h>
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/ldb/ldb_writer.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status_conversion.h"
+#include "common/rpc/testing/scrape.h"
 #include "common/schema/errors.h"
 #include "ctlstore/v1/sidecar.grpc.pb.h"
 
@@ -23,6 +28,18 @@ namespace {
 
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
+
+constexpr int kServing = 1;
+constexpr int kNotServing = 2;
+
+bool Eventually(const std::function<bool()>& condition) {
+  const absl::Time give_up = absl::Now() + absl::Seconds(60);
+  while (!condition()) {
+    if (absl::Now() > give_up) return false;
+    absl::SleepFor(absl::Milliseconds(5));
+  }
+  return true;
+}
 
 class SidecarServerTest : public ::testing::Test {
  protected:
@@ -43,6 +60,37 @@ class SidecarServerTest : public ::testing::Test {
     auto server = SidecarServer::Start(options_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
+  }
+
+  std::string ServeMetrics() {
+    rpc::HttpServer::Options options;
+    options.listen = "127.0.0.1:0";
+    const auto address = server_->ServeMetrics(options);
+    EXPECT_TRUE(address.ok()) << address.status();
+    return address.value_or("");
+  }
+
+  // What the gRPC health service says. Its messages are not among the contracts; the answer is one
+  // field, a number.
+  int Health() {
+    grpc::GenericStub stub(rpc::NewChannel(server_->addresses()[0]));
+    grpc::CompletionQueue queue;
+    grpc::ClientContext context;
+    const grpc::Slice nothing;
+    const grpc::ByteBuffer request(&nothing, 1);
+    grpc::ByteBuffer response;
+    grpc::Status status;
+    const auto call =
+        stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", request, &queue);
+    call->StartCall();
+    call->Finish(&response, &status, nullptr);
+    void* tag = nullptr;
+    bool ok = false;
+    EXPECT_TRUE(queue.Next(&tag, &ok));
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    grpc::Slice slice;
+    EXPECT_TRUE(response.DumpToSingleSlice(&slice).ok());
+    return slice.size() == 2 ? slice.begin()[1] : 0;
   }
 
   void WriteLdb() {
@@ -146,6 +194,72 @@ TEST_F(SidecarServerTest, RefusesAnAddressThatIsTaken) {
   const auto second = SidecarServer::Start(options_);
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable) << second.status();
   EXPECT_THAT(std::string(second.status().message()), HasSubstr(server_->addresses()[0]));
+}
+
+TEST_F(SidecarServerTest, TellsPrometheusHowItDoes) {
+  Start();
+  const std::string address = ServeMetrics();
+  const auto stub = Stub(server_->addresses()[0]);
+  v1::GetRowResponse row;
+  v1::ListRowsResponse page;
+  v1::GetStatusResponse state;
+  EXPECT_FALSE(GetRow(stub.get(), &row).ok());
+  auto metrics = rpc::testing::Scrape(address);
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  EXPECT_EQ(metrics->Get("ctlstore_sidecar_ldb_readable"), 0);
+  EXPECT_FALSE(metrics->Get("ctlstore_sidecar_applied_sequence").has_value());
+  EXPECT_FALSE(metrics->Get("ctlstore_sidecar_lag_seconds").has_value());
+
+  WriteLdb();
+  EXPECT_TRUE(GetRow(stub.get(), &row).ok());
+  EXPECT_TRUE(GetRow(stub.get(), &row).ok());
+  EXPECT_TRUE(ListRows(stub.get(), &page).ok());
+  EXPECT_TRUE(GetStatus(stub.get(), &state).ok());
+  v1::ListRowsRequest nowhere;
+  nowhere.set_family("geo");
+  nowhere.set_table("nowhere");
+  grpc::ClientContext context;
+  EXPECT_EQ(rpc::FromGrpcStatus(stub->ListRows(&context, nowhere)->Finish()).code(),
+            absl::StatusCode::kNotFound);
+  // A list is counted at its end, which its client may see first.
+  const auto calls = [&](const std::string& code, const std::string& method) {
+    return rpc::testing::ScrapeOne(address,
+                                   absl::StrCat("ctlstore_calls_total{api=\"grpc\",code=\"", code,
+                                                "\",method=\"", method, "\"}"))
+        .value_or(0);
+  };
+  EXPECT_TRUE(Eventually([&] { return calls("OK", "ListRows") == 1; }));
+  EXPECT_TRUE(Eventually([&] { return calls("NOT_FOUND", "ListRows") == 1; }));
+  EXPECT_EQ(calls("UNAVAILABLE", "GetRow"), 1);
+  EXPECT_EQ(calls("OK", "GetRow"), 2);
+  EXPECT_EQ(calls("OK", "GetStatus"), 1);
+  metrics = rpc::testing::Scrape(address);
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  EXPECT_EQ(metrics->Get(R"(ctlstore_call_seconds_count{api="grpc",method="GetRow"})"), 3);
+  EXPECT_EQ(metrics->Get("ctlstore_sidecar_ldb_readable"), 1);
+  EXPECT_EQ(metrics->Get("ctlstore_sidecar_applied_sequence"), 2);
+  EXPECT_GT(metrics->Get("ctlstore_sidecar_lag_seconds").value_or(0), 0);
+
+  server_->Shutdown(absl::Seconds(1));
+  EXPECT_FALSE(rpc::testing::Ask(address, "/livez").ok());
+}
+
+TEST_F(SidecarServerTest, IsReadyAndServingWhileTheLdbCanBeRead) {
+  options_.health_interval = absl::Milliseconds(5);
+  Start();
+  const std::string address = ServeMetrics();
+  const auto ready = [&] {
+    const auto answer = rpc::testing::Ask(address, "/readyz");
+    return answer.ok() ? answer->status : 0;
+  };
+  EXPECT_EQ(ready(), 503);
+  EXPECT_EQ(Health(), kNotServing);
+  WriteLdb();
+  EXPECT_TRUE(Eventually([&] { return ready() == 200; }));
+  EXPECT_TRUE(Eventually([&] { return Health() == kServing; }));
+  std::filesystem::remove_all(options_.ldb_path);
+  EXPECT_TRUE(Eventually([&] { return ready() == 503; }));
+  EXPECT_TRUE(Eventually([&] { return Health() == kNotServing; }));
 }
 
 TEST_F(SidecarServerTest, RefusesALimitBelowOneRow) {

@@ -9,6 +9,7 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/ldb/reader.h"
+#include "common/rpc/call_metrics.h"
 
 namespace grpc {
 class Service;
@@ -27,8 +28,10 @@ class SidecarService {
     absl::Duration max_list_duration = absl::Seconds(30);
   };
 
-  // The reader and the clock must outlive the service, and the service its gRPC server.
-  SidecarService(ldb::Reader* reader, Clock* clock, const Options& options);
+  // The reader, the clock and the metrics, where there are any, must outlive the service, and the
+  // service its gRPC server.
+  SidecarService(ldb::Reader* reader, Clock* clock, const Options& options,
+                 rpc::CallMetrics* metrics = nullptr);
   ~SidecarService();
   SidecarService(const SidecarService&) = delete;
   SidecarService& operator=(const SidecarService&) = delete;

@@ -11,6 +11,7 @@
 #include "absl/strings/str_replace.h"
 #include "common/ctldb/catalog_columns.h"
 #include "common/ctldb/connection_errors.h"
+#include "common/schema/errors.h"
 
 namespace ctlstore::ctldb {
 namespace {
@@ -78,6 +79,14 @@ absl::StatusOr<bool> FamilyExists(Connection* connection, absl::string_view fami
                                           });
   if (!status.ok()) return status;
   return exists;
+}
+
+absl::Status CheckFamilyExists(Connection* connection, absl::string_view family) {
+  absl::StatusOr<bool> exists = FamilyExists(connection, family);
+  if (!exists.ok()) return exists.status();
+  if (*exists) return absl::OkStatus();
+  return ErrorWithReason(absl::StatusCode::kNotFound, reason::kFamilyNotFound,
+                         absl::StrCat("there is no family ", family));
 }
 
 absl::StatusOr<std::vector<std::string>> ListFamilies(Connection* connection) {

@@ -20,6 +20,9 @@ namespace ctlstore::ctldb {
 
 absl::StatusOr<bool> FamilyExists(Connection* connection, absl::string_view family);
 
+// NOT_FOUND (FAMILY_NOT_FOUND) where there is no such family.
+absl::Status CheckFamilyExists(Connection* connection, absl::string_view family);
+
 // In order.
 absl::StatusOr<std::vector<std::string>> ListFamilies(Connection* connection);
 

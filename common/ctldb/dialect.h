@@ -26,6 +26,14 @@ class Dialect {
   // by several executives at once.
   virtual std::vector<std::string> OwnTables() const = 0;
 
+  // A query that takes the DDL lock, of which there is one for each database: it shows 1 where the
+  // lock was had within the connection's lock timeout. The lock belongs to the connection, goes
+  // with it, and is neither taken nor given by transactions, so that its holder knows that no other
+  // holder's DDL is still under way. The second query gives it back. Empty where DDL is
+  // transactional.
+  virtual std::string TakeDdlLock() const = 0;
+  virtual std::string GiveDdlLock() const = 0;
+
   // A family's table, with keys that compare by their bytes.
   virtual std::string CreateTable(const TableSchema& schema) const = 0;
 
@@ -55,6 +63,17 @@ class Dialect {
   // What follows a SELECT that locks its rows until the end of the transaction. Empty where a
   // transaction that writes has locked everything anyway.
   virtual absl::string_view ForUpdate() const = 0;
+
+  // What follows an INSERT of rows that, where their key (columns in a list) is there already, add
+  // `column` to the row that is.
+  virtual std::string OnDuplicateAdd(absl::string_view key, absl::string_view column) const = 0;
+
+  // A query for (table name, size in bytes with all indexes) of every table that may be a family's.
+  virtual absl::string_view TableSizesQuery() const = 0;
+
+  // A statement that makes that query's figures as new as they can be had, for the connection's
+  // later queries too. Empty where none is needed.
+  virtual absl::string_view FreshTableSizes() const = 0;
 };
 
 }  // namespace ctlstore::ctldb

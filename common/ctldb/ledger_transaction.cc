@@ -1,42 +1,29 @@
 #include "common/ctldb/ledger_transaction.h"
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "common/ctldb/connection_errors.h"
 #include "common/schema/ledger_entry.h"
+#include "common/schema/names.h"
 #include "common/sql/dml.h"
 
 namespace ctlstore::ctldb {
 namespace {
 
-// Rows of one INSERT into the ledger. They are powers of two, so that few different statements are
-// prepared, and small enough together for a server's smallest usual packet limit.
-constexpr size_t kMaxRowsPerInsert = 64;
-constexpr size_t kMaxBytesPerInsert = size_t{4} << 20;
-
 // The row of `locks` whose clock is the schema version.
 constexpr absl::string_view kSchemaVersionRow = "schema";
 
-std::string InsertSql(size_t rows) {
-  std::string sql = "INSERT INTO ctlstore_dml_ledger (seq, statement) VALUES (?, ?)";
-  for (size_t i = 1; i < rows; ++i) sql.append(", (?, ?)");
-  return sql;
-}
+constexpr absl::string_view kInsertEntry =
+    "INSERT INTO ctlstore_dml_ledger (seq, statement) VALUES (?, ?)";
 
-// How many of the first entries go into one INSERT; `entries` is not empty.
-size_t RowsOfNextInsert(absl::Span<const absl::string_view> entries) {
-  const size_t limit = std::min(kMaxRowsPerInsert, entries.size());
-  size_t fitting = 0;
-  size_t bytes = 0;
-  while (fitting < limit) {
-    bytes += entries[fitting].size();
-    if (bytes > kMaxBytesPerInsert && fitting > 0) break;
-    ++fitting;
-  }
-  size_t rows = 1;
-  while (rows * 2 <= fitting) rows *= 2;
+std::vector<absl::Span<const ValueView>> RowsOf(absl::Span<const ValueView> values,
+                                                size_t row_size) {
+  std::vector<absl::Span<const ValueView>> rows;
+  rows.reserve(values.size() / row_size);
+  for (size_t i = 0; i < values.size(); i += row_size) rows.push_back(values.subspan(i, row_size));
   return rows;
 }
 
@@ -62,9 +49,9 @@ absl::StatusOr<LedgerTransaction> LedgerTransaction::Begin(Connection* connectio
       "EXISTS (SELECT 1 FROM ctlstore_schema_intents), "
       "COALESCE((SELECT clock FROM locks WHERE id = ?), 0)",
       {kSchemaVersionRow}, [&transaction](absl::Span<const ValueView> row) {
-        transaction.last_sequence_ = row[0].integer();
+        transaction.state_.last_sequence = row[0].integer();
         transaction.schema_change_pending_ = row[1].integer() != 0;
-        transaction.schema_version_ = row[2].integer();
+        transaction.state_.schema_version = row[2].integer();
         return absl::OkStatus();
       });
   if (absl::IsNotFound(status)) {
@@ -76,75 +63,113 @@ absl::StatusOr<LedgerTransaction> LedgerTransaction::Begin(Connection* connectio
 
 LedgerTransaction::LedgerTransaction(LedgerTransaction&& other) noexcept
     : connection_(std::exchange(other.connection_, nullptr)),
-      last_sequence_(other.last_sequence_),
-      schema_version_(other.schema_version_),
-      savepoint_sequence_(other.savepoint_sequence_),
+      state_(other.state_),
+      savepoint_(other.savepoint_),
       schema_change_pending_(other.schema_change_pending_),
-      failed_(std::move(other.failed_)) {}
+      failed_(std::move(other.failed_)),
+      changes_(std::move(other.changes_)),
+      entries_(std::move(other.entries_)) {}
 
 LedgerTransaction::~LedgerTransaction() {
   if (connection_ != nullptr) connection_->Rollback();
-}
-
-void LedgerTransaction::Note(const absl::Status& status) {
-  if (failed_.ok()) failed_ = status;
 }
 
 absl::Status LedgerTransaction::CountSchemaChange() {
   absl::StatusOr<int64_t> counted =
       connection_->Execute("UPDATE locks SET clock = clock + 1 WHERE id = ?", {kSchemaVersionRow});
   if (!counted.ok()) return counted.status();
-  ++schema_version_;
+  ++state_.schema_version;
   if (*counted > 0) return absl::OkStatus();
   return connection_->Execute("INSERT INTO locks (id, clock) VALUES (?, ?)", {kSchemaVersionRow, 1})
       .status();
 }
 
+void LedgerTransaction::Gather(const TableSchema& schema, std::string sql, size_t row_size,
+                               absl::Span<const ValueView> row) {
+  if (!failed_.ok()) return;
+  if (row.size() != row_size) {
+    failed_ = absl::InternalError(
+        absl::StrCat("a statement with ", row_size, " parameters was given ", row.size()));
+    return;
+  }
+  std::vector<Run>& runs = changes_[SqlTableName(schema.name())];
+  if (runs.empty() || runs.back().sql != sql) {
+    runs.push_back(Run{std::move(sql), row_size, {}});
+  }
+  std::vector<Value>& values = runs.back().values;
+  for (const ValueView& value : row) values.emplace_back(value);
+}
+
 void LedgerTransaction::Upsert(const TableSchema& schema, absl::Span<const ValueView> row) {
-  Note(connection_->Execute(sql::UpsertSql(schema), row).status());
+  Gather(schema, sql::UpsertSql(schema), schema.fields().size(), row);
 }
 
 void LedgerTransaction::Delete(const TableSchema& schema, absl::Span<const ValueView> key) {
-  Note(connection_->Execute(sql::DeleteSql(schema), key).status());
+  Gather(schema, sql::DeleteSql(schema), schema.key_positions().size(), key);
 }
 
 int64_t LedgerTransaction::Append(absl::Span<const std::string> statements) {
-  std::vector<absl::string_view> entries;
-  entries.reserve(statements.size() + 2);
-  if (statements.size() > 1) entries.push_back(kBeginMarker);
-  entries.insert(entries.end(), statements.begin(), statements.end());
-  if (statements.size() > 1) entries.push_back(kCommitMarker);
-
-  int64_t sequence = last_sequence_;
-  std::vector<ValueView> parameters;
-  absl::Span<const absl::string_view> rest = entries;
-  while (!rest.empty()) {
-    const size_t rows = RowsOfNextInsert(rest);
-    parameters.clear();
-    for (const absl::string_view entry : rest.first(rows)) {
-      parameters.push_back(++sequence);
-      parameters.push_back(entry);
-    }
-    Note(connection_->Execute(InsertSql(rows), parameters).status());
-    rest.remove_prefix(rows);
-  }
-  last_sequence_ = sequence;
-  return sequence;
+  const size_t entries = statements.size() > 1 ? statements.size() + 2 : statements.size();
+  if (!failed_.ok()) return state_.last_sequence;
+  if (statements.size() > 1) entries_.emplace_back(kBeginMarker);
+  entries_.insert(entries_.end(), statements.begin(), statements.end());
+  if (statements.size() > 1) entries_.emplace_back(kCommitMarker);
+  state_.last_sequence += static_cast<int64_t>(entries);
+  return state_.last_sequence;
 }
 
-absl::Status LedgerTransaction::Flush() { return failed_; }
+absl::Status LedgerTransaction::Flush() {
+  if (failed_.ok()) failed_ = Send();
+  ForgetGathered();
+  return failed_;
+}
+
+absl::Status LedgerTransaction::Send() {
+  // Outside a transaction each statement would be committed by itself.
+  if (!connection_->in_transaction()) {
+    return connection_->broken() ? DatabaseUnavailable("the connection to the ctldb is broken")
+                                 : DatabaseBusy("the ctldb has ended the transaction");
+  }
+  for (const auto& [table, runs] : changes_) {
+    for (const Run& run : runs) {
+      absl::Status sent = SendRun(run);
+      if (!sent.ok()) return sent;
+    }
+  }
+  if (entries_.empty()) return absl::OkStatus();
+  int64_t sequence = state_.last_sequence - static_cast<int64_t>(entries_.size());
+  std::vector<ValueView> values;
+  values.reserve(2 * entries_.size());
+  for (const std::string& entry : entries_) {
+    values.emplace_back(++sequence);
+    values.emplace_back(entry);
+  }
+  return connection_->ExecuteMany(kInsertEntry, RowsOf(values, 2));
+}
+
+absl::Status LedgerTransaction::SendRun(const Run& run) {
+  const std::vector<ValueView> values(run.values.begin(), run.values.end());
+  return connection_->ExecuteMany(run.sql, RowsOf(values, run.row_size));
+}
+
+void LedgerTransaction::ForgetGathered() {
+  changes_.clear();
+  entries_.clear();
+}
 
 absl::Status LedgerTransaction::SetSavepoint() {
   absl::Status flushed = Flush();
   if (!flushed.ok()) return flushed;
-  savepoint_sequence_ = last_sequence_;
-  return connection_->SetSavepoint();
+  failed_ = connection_->SetSavepoint();
+  if (failed_.ok()) savepoint_ = state_;
+  return failed_;
 }
 
 absl::Status LedgerTransaction::RollbackToSavepoint() {
-  failed_ = absl::OkStatus();
-  last_sequence_ = savepoint_sequence_;
-  return connection_->RollbackToSavepoint();
+  ForgetGathered();
+  state_ = savepoint_;
+  failed_ = connection_->RollbackToSavepoint();
+  return failed_;
 }
 
 absl::Status LedgerTransaction::Commit() {

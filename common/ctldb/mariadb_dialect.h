@@ -21,6 +21,8 @@ class MariadbDialect final : public Dialect {
 
   bool transactional_ddl() const override { return false; }
   std::vector<std::string> OwnTables() const override;
+  std::string TakeDdlLock() const override;
+  std::string GiveDdlLock() const override;
   std::string CreateTable(const TableSchema& schema) const override;
   std::vector<std::string> AddFields(const TableName& table,
                                      absl::Span<const Field> fields) const override;
@@ -28,6 +30,9 @@ class MariadbDialect final : public Dialect {
   absl::StatusOr<FieldType> TypeOfColumn(absl::string_view column_type) const override;
   absl::string_view InsertIgnore() const override { return "INSERT IGNORE"; }
   absl::string_view ForUpdate() const override { return " FOR UPDATE"; }
+  std::string OnDuplicateAdd(absl::string_view key, absl::string_view column) const override;
+  absl::string_view TableSizesQuery() const override;
+  absl::string_view FreshTableSizes() const override;
 
  private:
   // `"name" TYPE` with the collation.

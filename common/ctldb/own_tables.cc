@@ -13,6 +13,9 @@
 namespace ctlstore::ctldb {
 namespace {
 
+constexpr absl::string_view kLedgerLockRow = "ledger";
+constexpr absl::string_view kSchemaVersionRow = "schema";
+
 enum class Kind { kInteger, kText, kTextOrBytes, kTime };
 
 struct Column {
@@ -120,9 +123,9 @@ absl::Status CheckTable(const Table& table, const std::vector<CatalogColumn>& fo
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> LockRowExists(Connection* connection) {
+absl::StatusOr<bool> LockRowExists(Connection* connection, absl::string_view id) {
   bool exists = false;
-  absl::Status status = connection->Query("SELECT clock FROM locks WHERE id = ?", {"ledger"},
+  absl::Status status = connection->Query("SELECT clock FROM locks WHERE id = ?", {id},
                                           [&](absl::Span<const ValueView>) {
                                             exists = true;
                                             return absl::OkStatus();
@@ -139,11 +142,14 @@ absl::Status CreateMissing(Connection* connection) {
   return absl::OkStatus();
 }
 
-absl::Status AddLockRow(Connection* connection) {
+absl::Status EnsureLockRow(Connection* connection, absl::string_view id) {
+  absl::StatusOr<bool> exists = LockRowExists(connection, id);
+  if (!exists.ok()) return exists.status();
+  if (*exists) return absl::OkStatus();
   return connection
       ->Execute(absl::StrCat(connection->dialect().InsertIgnore(),
                              " INTO locks (id, clock) VALUES (?, ?)"),
-                {"ledger", 0})
+                {id, 0})
       .status();
 }
 
@@ -177,9 +183,13 @@ absl::Status EnsureOwnTables(Connection* connection) {
     absl::Status status = CheckTable(table, *columns);
     if (!status.ok()) return status;
   }
-  absl::StatusOr<bool> has_lock = LockRowExists(connection);
-  if (!has_lock.ok()) return has_lock.status();
-  return *has_lock ? absl::OkStatus() : AddLockRow(connection);
+  absl::Status status = EnsureLockRow(connection, kLedgerLockRow);
+  if (!status.ok()) return status;
+  // Whoever counts the first change of a table adds this row where it is missing, so a user who may
+  // not add it is not refused for that.
+  status = EnsureLockRow(connection, kSchemaVersionRow);
+  if (!absl::IsPermissionDenied(status) && !absl::IsFailedPrecondition(status)) return status;
+  return absl::OkStatus();
 }
 
 }  // namespace ctlstore::ctldb

@@ -19,10 +19,15 @@ using ::ctlstore::ctldb::testing::CtldbTest;
 using ::ctlstore::ctldb::testing::MustOpen;
 using ::ctlstore::ctldb::testing::MustQuery;
 using ::ctlstore::ctldb::testing::NewTarget;
+using ::ctlstore::ctldb::testing::Rows;
 using ::ctlstore::ctldb::testing::SharedMariadbServer;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::MatchesRegex;
+
+Rows LockRows(Connection* connection) {
+  return MustQuery(connection, "SELECT id, clock FROM locks ORDER BY id");
+}
 
 class OwnTablesTest : public CtldbTest {};
 
@@ -37,8 +42,9 @@ TEST_P(OwnTablesTest, MakesEachTableOfTheContract) {
                 ElementsAre(ElementsAre(Value::Integer(0))))
         << table;
   }
-  EXPECT_THAT(MustQuery(connection.get(), "SELECT id, clock FROM locks"),
-              ElementsAre(ElementsAre(Value::Text("ledger"), Value::Integer(0))));
+  EXPECT_THAT(LockRows(connection.get()),
+              ElementsAre(ElementsAre(Value::Text("ledger"), Value::Integer(0)),
+                          ElementsAre(Value::Text("schema"), Value::Integer(0))));
 }
 
 TEST_P(OwnTablesTest, GivesEachLedgerEntryTheTimeInUtc) {
@@ -60,8 +66,9 @@ TEST_P(OwnTablesTest, ChangesNothingWhereAllIsThere) {
   ASSERT_TRUE(connection->Execute("UPDATE locks SET clock = 7").ok());
   ASSERT_TRUE(connection->Execute("INSERT INTO families (name) VALUES ('geo')").ok());
   ASSERT_TRUE(EnsureOwnTables(connection.get()).ok());
-  EXPECT_THAT(MustQuery(connection.get(), "SELECT clock FROM locks"),
-              ElementsAre(ElementsAre(Value::Integer(7))));
+  EXPECT_THAT(LockRows(connection.get()),
+              ElementsAre(ElementsAre(Value::Text("ledger"), Value::Integer(7)),
+                          ElementsAre(Value::Text("schema"), Value::Integer(7))));
   EXPECT_EQ(MustQuery(connection.get(), "SELECT name FROM families").size(), 1u);
 }
 
@@ -73,7 +80,7 @@ TEST_P(OwnTablesTest, IsSafeFromSeveralAtOnce) {
   }
   for (std::thread& thread : threads) thread.join();
   for (const absl::Status& status : statuses) EXPECT_TRUE(status.ok()) << status;
-  EXPECT_EQ(MustQuery(Open().get(), "SELECT id FROM locks").size(), 1u);
+  EXPECT_EQ(LockRows(Open().get()).size(), 2u);
 }
 
 TEST_P(OwnTablesTest, MakesWhatIsMissing) {
@@ -82,7 +89,7 @@ TEST_P(OwnTablesTest, MakesWhatIsMissing) {
   ASSERT_TRUE(connection->Execute("DELETE FROM locks").ok());
   ASSERT_TRUE(EnsureOwnTables(connection.get()).ok());
   EXPECT_TRUE(MustQuery(connection.get(), "SELECT id FROM ctlstore_schema_intents").empty());
-  EXPECT_EQ(MustQuery(connection.get(), "SELECT id FROM locks").size(), 1u);
+  EXPECT_EQ(LockRows(connection.get()).size(), 2u);
 }
 
 TEST_P(OwnTablesTest, SaysWhichColumnIsNotAsItMustBe) {
@@ -137,8 +144,38 @@ TEST_P(OwnTablesTest, TakesTheTablesOfAGoExecutive) {
   absl::Status status = EnsureOwnTables(connection.get());
   EXPECT_TRUE(status.ok()) << status;
   EXPECT_TRUE(MustQuery(connection.get(), "SELECT id FROM ctlstore_schema_intents").empty());
-  EXPECT_THAT(MustQuery(connection.get(), "SELECT clock FROM locks"),
-              ElementsAre(ElementsAre(Value::Integer(42))));
+  EXPECT_THAT(LockRows(connection.get()),
+              ElementsAre(ElementsAre(Value::Text("ledger"), Value::Integer(42)),
+                          ElementsAre(Value::Text("schema"), Value::Integer(0))));
+}
+
+TEST_P(OwnTablesTest, AddsTheSchemaVersionToACtldbThatHasAllElse) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  ASSERT_TRUE(connection->Execute("DELETE FROM locks WHERE id = 'schema'").ok());
+  options_.read_only = true;
+  absl::Status status = EnsureOwnTables(Open().get());
+  EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(LockRows(connection.get()).size(), 1u);
+  ASSERT_TRUE(EnsureOwnTables(connection.get()).ok());
+  EXPECT_THAT(LockRows(connection.get()),
+              ElementsAre(ElementsAre(Value::Text("ledger"), Value::Integer(0)),
+                          ElementsAre(Value::Text("schema"), Value::Integer(0))));
+}
+
+TEST(OwnTablesMariadbTest, NeedsNoRightToAddTheSchemaVersion) {
+  Target target = NewTarget(Target::Kind::kMariadb);
+  std::unique_ptr<Connection> root = MustOpen(target);
+  ASSERT_TRUE(EnsureOwnTables(root.get()).ok());
+  ASSERT_TRUE(root->Execute("DELETE FROM locks WHERE id = 'schema'").ok());
+  ASSERT_TRUE(SharedMariadbServer()->RunSql("CREATE USER onlooker").ok());
+  ASSERT_TRUE(SharedMariadbServer()
+                  ->RunSql(absl::StrCat("GRANT SELECT ON ", target.database, ".* TO onlooker"))
+                  .ok());
+  target.user = "onlooker";
+  absl::Status status = EnsureOwnTables(MustOpen(target).get());
+  EXPECT_TRUE(status.ok()) << status;
+  ASSERT_TRUE(root->Execute("DELETE FROM locks").ok());
+  EXPECT_EQ(EnsureOwnTables(MustOpen(target).get()).code(), absl::StatusCode::kPermissionDenied);
 }
 
 TEST(OwnTablesMariadbTest, NeedsNoRightToCreateWhereAllIsThere) {

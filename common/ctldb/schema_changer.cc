@@ -2,12 +2,15 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "absl/types/optional.h"
+#include "common/base/backoff.h"
 #include "common/ctldb/catalog.h"
 #include "common/ctldb/connection_errors.h"
 #include "common/ctldb/ledger_transaction.h"
@@ -19,6 +22,10 @@
 namespace ctlstore::ctldb {
 namespace {
 
+// The pauses before it is looked again how a change ended that was begun.
+constexpr absl::Duration kFirstWait = absl::Milliseconds(20);
+constexpr absl::Duration kMaxWait = absl::Seconds(1);
+
 // How often a change is begun again after others undid it, and a table looked at again after others
 // changed it.
 constexpr int kMaxAttempts = 3;
@@ -26,10 +33,16 @@ constexpr int kMaxAttempts = 3;
 // One table's part of a change.
 struct TableChange {
   TableName table;
-  // Either a new table, or new fields.
+  // A new table, or new fields, or no table any more.
   absl::optional<TableSchema> create;
   std::vector<Field> add;
+  bool drop = false;
 };
+
+absl::Status UnknownIntent() {
+  return absl::FailedPreconditionError(
+      "the ctldb has a schema change under way that this version does not know");
+}
 
 absl::StatusOr<std::vector<TableChange>> ParseChanges(absl::Span<const std::string> statements) {
   std::vector<TableChange> changes;
@@ -40,11 +53,15 @@ absl::StatusOr<std::vector<TableChange>> ParseChanges(absl::Span<const std::stri
       changes.push_back(TableChange{table, *std::move(create), {}});
       continue;
     }
-    absl::StatusOr<sql::AddedField> added = sql::ParseAddField(statement);
-    if (!added.ok()) {
-      return absl::FailedPreconditionError(
-          "the ctldb has a schema change under way that this version does not know");
+    absl::StatusOr<TableName> dropped = sql::ParseDropTable(statement);
+    if (dropped.ok()) {
+      // Always alone: what comes with it could be refused when the table is gone already.
+      if (statements.size() != 1) return UnknownIntent();
+      changes.push_back(TableChange{*std::move(dropped), absl::nullopt, {}, /*drop=*/true});
+      continue;
     }
+    absl::StatusOr<sql::AddedField> added = sql::ParseAddField(statement);
+    if (!added.ok()) return UnknownIntent();
     const bool goes_on = !changes.empty() && !changes.back().create.has_value() &&
                          changes.back().table == added->table;
     if (!goes_on) changes.push_back(TableChange{added->table, absl::nullopt, {}});
@@ -67,6 +84,13 @@ absl::Status Differs(const TableSchema& existing, const TableSchema& wanted) {
 absl::StatusOr<std::vector<std::string>> MissingDdl(Connection* connection,
                                                     const TableChange& change) {
   absl::StatusOr<TableSchema> existing = ReadTable(connection, change.table);
+  if (change.drop) {
+    if (absl::IsNotFound(existing.status())) return std::vector<std::string>{};
+    if (!existing.ok()) return existing.status();
+    std::string table;
+    sql::AppendIdentifier(SqlTableName(change.table), &table);
+    return std::vector<std::string>{absl::StrCat("DROP TABLE ", table)};
+  }
   if (change.create.has_value()) {
     if (absl::IsNotFound(existing.status())) {
       return std::vector<std::string>{connection->dialect().CreateTable(*change.create)};
@@ -108,6 +132,8 @@ absl::Status DropUnlessUsed(Connection* connection, const std::string& statement
 
 // Takes back what is there of `change`, which was not there when its intent was written.
 absl::Status UndoTable(Connection* connection, const TableChange& change) {
+  // A drop that was refused has left the table.
+  if (change.drop) return absl::OkStatus();
   absl::StatusOr<TableSchema> existing = ReadTable(connection, change.table);
   if (absl::IsNotFound(existing.status())) return absl::OkStatus();
   if (!existing.ok()) {
@@ -141,10 +167,12 @@ absl::Status Undo(Connection* connection, absl::Span<const TableChange> changes)
   return absl::OkStatus();
 }
 
-// Whether the same would be refused again however often it is tried.
-bool IsPermanent(const absl::Status& status) {
-  return !absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status) &&
-         !absl::IsCancelled(status);
+// Whether the database has answered that it does not do it: for good, or because others use the
+// table. They may do so for hours, and as long as there is an intent, nobody can write.
+bool IsRefusal(const absl::Status& status) {
+  return IsDatabaseBusy(status) ||
+         (!absl::IsUnavailable(status) && !absl::IsDeadlineExceeded(status) &&
+          !absl::IsCancelled(status));
 }
 
 // A refusal of the database in terms of the caller's table.
@@ -156,7 +184,51 @@ absl::Status Refusal(const TableName& table, const absl::Status& status) {
   return ErrorWithReason(absl::StatusCode::kInvalidArgument, reason::kInvalidSchema, message);
 }
 
+// Holds the DDL lock. On a server that has no such locks, as some clusters, it holds nothing.
+class DdlLock {
+ public:
+  static absl::StatusOr<DdlLock> Take(Connection* connection) {
+    const std::string sql = connection->dialect().TakeDdlLock();
+    if (sql.empty()) return DdlLock(nullptr);
+    int64_t taken = 0;
+    absl::Status status = connection->Query(sql, {}, [&taken](absl::Span<const ValueView> row) {
+      taken = row[0].integer();
+      return absl::OkStatus();
+    });
+    if (absl::IsUnavailable(status)) return status;
+    if (!status.ok()) {
+      LOG_FIRST_N(WARNING, 10) << "event=ddl_lock_not_supported error=\"" << status << "\"";
+      return DdlLock(nullptr);
+    }
+    if (taken == 0) return DatabaseBusy("another executive changes tables");
+    return DdlLock(connection);
+  }
+  DdlLock(DdlLock&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
+  DdlLock& operator=(DdlLock&&) = delete;
+  ~DdlLock() {
+    if (connection_ == nullptr || connection_->broken()) return;
+    connection_
+        ->Query(connection_->dialect().GiveDdlLock(), {},
+                [](absl::Span<const ValueView>) { return absl::OkStatus(); })
+        .IgnoreError();
+  }
+
+ private:
+  explicit DdlLock(Connection* connection) : connection_(connection) {}
+  Connection* connection_;
+};
+
 }  // namespace
+
+// How far one call has come, over all the connections that it needed.
+struct SchemaChanger::Progress {
+  // The intent that was written down and is not known to have ended.
+  absl::optional<int64_t> intent;
+  std::vector<std::string> statements;
+  // The ledger's last sequence before it.
+  int64_t sequence_before = 0;
+  int attempts = 0;
+};
 
 // The connections of one change and what is done over them.
 class SchemaChanger::Change {
@@ -165,7 +237,7 @@ class SchemaChanger::Change {
   Change(Connection* ledger, Connection* ddl, const FaultPoint& fault_point)
       : ledger_(ledger), ddl_(ddl), fault_point_(fault_point) {}
 
-  absl::StatusOr<int64_t> Carry(Plan plan);
+  absl::StatusOr<int64_t> Carry(Plan plan, Progress* progress);
   absl::Status CompletePending();
 
  private:
@@ -180,7 +252,7 @@ class SchemaChanger::Change {
   struct DdlResult {
     // It ended in the middle; it may be taken up again.
     absl::Status interrupted;
-    // It will never be done.
+    // The database does not do it.
     absl::Status refused;
   };
 
@@ -189,6 +261,8 @@ class SchemaChanger::Change {
   }
   // Takes the transaction to the end of the oldest intent.
   absl::StatusOr<Completed> CompleteOldest(LedgerTransaction transaction);
+  // The ledger sequence of a change that someone else may have completed, 0 where it was undone.
+  absl::StatusOr<int64_t> FindCompleted(const Progress& progress);
   // Carries out the whole change in the transaction.
   absl::StatusOr<int64_t> CarryInOne(LedgerTransaction transaction,
                                      const std::vector<std::string>& statements);
@@ -211,7 +285,7 @@ SchemaChanger::Change::DdlResult SchemaChanger::Change::RunDdl(
 
 SchemaChanger::Change::DdlResult SchemaChanger::Change::RunDdl(const TableChange& change) {
   const auto failed = [&change](const absl::Status& status) {
-    if (IsPermanent(status)) return DdlResult{absl::OkStatus(), Refusal(change.table, status)};
+    if (IsRefusal(status)) return DdlResult{absl::OkStatus(), Refusal(change.table, status)};
     return DdlResult{status, absl::OkStatus()};
   };
   absl::Status last;
@@ -228,8 +302,10 @@ SchemaChanger::Change::DdlResult SchemaChanger::Change::RunDdl(const TableChange
       if (!point.ok()) return DdlResult{point, absl::OkStatus()};
     }
     if (last.ok()) return DdlResult{};
-    // A statement of an executive that is gone may still have been under way: look again.
-    if (!absl::IsAlreadyExists(last)) return failed(last);
+    // Others than this version's executives may have done it meanwhile: look again.
+    if (!absl::IsAlreadyExists(last) && !(change.drop && absl::IsNotFound(last))) {
+      return failed(last);
+    }
   }
   return failed(last);
 }
@@ -240,6 +316,13 @@ absl::StatusOr<SchemaChanger::Change::Completed> SchemaChanger::Change::Complete
   if (!intent.ok()) return intent.status();
   absl::StatusOr<std::vector<TableChange>> changes = ParseChanges(intent->statements);
   if (!changes.ok()) return changes.status();
+
+  // Held to the end of the transaction: what was undone must not be done by another after all.
+  absl::StatusOr<DdlLock> ddl_lock = DdlLock::Take(ddl_);
+  if (!ddl_lock.ok()) return ddl_lock.status();
+  absl::StatusOr<bool> exists = IntentExists(ddl_, intent->id);
+  if (!exists.ok()) return exists.status();
+  if (!*exists) return DatabaseUnavailable("the ledger lock was lost with its connection");
 
   DdlResult result = RunDdl(*changes);
   if (!result.interrupted.ok()) return result.interrupted;
@@ -289,27 +372,48 @@ absl::StatusOr<int64_t> SchemaChanger::Change::CarryInOne(
   return sequence;
 }
 
-absl::StatusOr<int64_t> SchemaChanger::Change::Carry(Plan plan) {
-  absl::optional<int64_t> own_intent;
-  int attempts = 0;
+absl::StatusOr<int64_t> SchemaChanger::Change::FindCompleted(const Progress& progress) {
+  int64_t sequence = 0;
+  for (const std::string& statement : progress.statements) {
+    int64_t first = 0;
+    absl::Status status = ledger_->Query(
+        "SELECT COALESCE(MIN(seq), 0) FROM ctlstore_dml_ledger WHERE seq > ? AND statement = ?",
+        {progress.sequence_before, statement}, [&first](absl::Span<const ValueView> row) {
+          first = row[0].integer();
+          return absl::OkStatus();
+        });
+    if (!status.ok()) return status;
+    if (first == 0) return 0;
+    sequence = std::max(sequence, first);
+  }
+  // The marker at the end comes after the last statement.
+  return progress.statements.size() > 1 ? sequence + 1 : sequence;
+}
+
+absl::StatusOr<int64_t> SchemaChanger::Change::Carry(Plan plan, Progress* progress) {
   while (true) {
     absl::StatusOr<LedgerTransaction> transaction = LedgerTransaction::Begin(ledger_);
     if (!transaction.ok()) return transaction.status();
     if (transaction->schema_change_pending()) {
       absl::StatusOr<Completed> completed = CompleteOldest(*std::move(transaction));
       if (!completed.ok()) return completed.status();
-      if (completed->id != own_intent) continue;
+      if (completed->id != progress->intent) continue;
+      progress->intent.reset();
       if (!completed->refusal.ok()) return completed->refusal;
       return completed->sequence;
+    }
+    if (progress->intent.has_value()) {
+      // Where it was completed, the tables may be others' by now, and are not looked at again.
+      absl::StatusOr<int64_t> sequence = FindCompleted(*progress);
+      if (!sequence.ok()) return sequence;
+      progress->intent.reset();
+      if (*sequence != 0) return *sequence;
     }
 
     absl::StatusOr<std::vector<std::string>> statements = plan(ddl_);
     if (!statements.ok()) return statements.status();
-    if (statements->empty()) {
-      // Where an intent of ours is gone, someone else has completed it.
-      return own_intent.has_value() ? transaction->last_sequence() : 0;
-    }
-    if (++attempts > kMaxAttempts) {
+    if (statements->empty()) return 0;
+    if (++progress->attempts > kMaxAttempts) {
       return DatabaseBusy("other executives undid this change of the schema each time");
     }
     absl::Status status = Reach("before_intent");
@@ -321,9 +425,12 @@ absl::StatusOr<int64_t> SchemaChanger::Change::Carry(Plan plan) {
     }
     absl::StatusOr<int64_t> id = AddIntent(ledger_, *statements);
     if (!id.ok()) return id.status();
+    progress->sequence_before = transaction->last_sequence();
+    progress->statements = *std::move(statements);
     status = transaction->Commit();
+    // With an unknown outcome it may be there.
+    if (status.ok() || ErrorReason(status) == reason::kOutcomeUnknown) progress->intent = *id;
     if (!status.ok()) return status;
-    own_intent = *id;
     status = Reach("after_intent");
     if (!status.ok()) return status;
   }
@@ -336,6 +443,7 @@ absl::Status SchemaChanger::Change::CompletePending() {
     if (!transaction->schema_change_pending()) return absl::OkStatus();
     absl::StatusOr<Completed> completed = CompleteOldest(*std::move(transaction));
     if (!completed.ok()) return completed.status();
+    if (!completed->refusal.ok()) continue;
     LOG(INFO) << "event=schema_change_completed intent=" << completed->id
               << " sequence=" << completed->sequence;
   }
@@ -380,14 +488,26 @@ absl::Status SchemaChanger::WithChange(absl::Time deadline,
 }
 
 absl::StatusOr<int64_t> SchemaChanger::Carry(Plan plan, absl::Time deadline) {
-  int64_t sequence = 0;
-  absl::Status status = WithChange(deadline, [&](Change& change) {
-    absl::StatusOr<int64_t> result = change.Carry(plan);
-    if (result.ok()) sequence = *result;
-    return result.status();
-  });
-  if (!status.ok()) return status;
-  return sequence;
+  Progress progress;
+  Backoff backoff(kFirstWait, kMaxWait);
+  while (true) {
+    int64_t sequence = 0;
+    absl::Status status = WithChange(deadline, [&](Change& change) {
+      absl::StatusOr<int64_t> result = change.Carry(plan, &progress);
+      if (result.ok()) sequence = *result;
+      return result.status();
+    });
+    if (status.ok()) return sequence;
+    if (!progress.intent.has_value() || !absl::IsUnavailable(status)) return status;
+    // The intent will be completed, perhaps by others. A caller that tried it all again would take
+    // what this call has done for something that was there before.
+    const absl::Duration wait = backoff.Next();
+    if (absl::Now() + wait >= deadline) {
+      return OutcomeUnknown(absl::StrCat("the change was begun, and it is not known how it ended: ",
+                                         status.message()));
+    }
+    absl::SleepFor(wait);
+  }
 }
 
 absl::StatusOr<int64_t> SchemaChanger::CreateTables(absl::Span<const TableSchema> tables,
@@ -409,12 +529,8 @@ absl::StatusOr<int64_t> SchemaChanger::CreateTables(absl::Span<const TableSchema
           if (wanted[table.name()] != &table) continue;
           const std::string& family = table.name().family;
           if (!families.contains(family)) {
-            absl::StatusOr<bool> exists = FamilyExists(connection, family);
-            if (!exists.ok()) return exists.status();
-            if (!*exists) {
-              return ErrorWithReason(absl::StatusCode::kNotFound, reason::kFamilyNotFound,
-                                     absl::StrCat("there is no family ", family));
-            }
+            absl::Status status = CheckFamilyExists(connection, family);
+            if (!status.ok()) return status;
             families[family] = true;
           }
           absl::StatusOr<TableSchema> existing = ReadTable(connection, table.name());
@@ -450,8 +566,16 @@ absl::StatusOr<int64_t> SchemaChanger::AddFields(const TableName& table,
       deadline);
 }
 
-absl::StatusOr<int64_t> SchemaChanger::DropTable(const TableName&, absl::Time) {
-  return absl::UnimplementedError("DropTable");
+absl::StatusOr<int64_t> SchemaChanger::DropTable(const TableName& table, absl::Time deadline) {
+  return Carry(
+      [&](Connection* connection) -> absl::StatusOr<std::vector<std::string>> {
+        absl::Status status = CheckFamilyExists(connection, table.family);
+        if (!status.ok()) return status;
+        absl::StatusOr<TableSchema> existing = ReadTable(connection, table);
+        if (!existing.ok()) return existing.status();
+        return std::vector<std::string>{sql::DropTableStatement(table)};
+      },
+      deadline);
 }
 
 absl::Status SchemaChanger::CompletePending(absl::Time deadline) {

@@ -27,9 +27,14 @@ namespace ctlstore::ctldb {
 // idempotent by looking at the catalog; then one transaction appends the statements to the ledger
 // and removes the intent. Nobody can write to the ledger between the DDL and its entry, because the
 // lock is held. A process that dies anywhere leaves either nothing, or an intent that the next one
-// to take the ledger lock completes; DDL that the database refuses for good is undone together with
-// its intent. Where DDL is transactional (SQLite) all of it is one transaction and no intent is
-// left.
+// to take the ledger lock completes. DDL that the database refuses, for good or because others use
+// the table for longer than the lock timeout, is undone together with its intent: nothing is left
+// that keeps writers waiting. Where DDL is transactional (SQLite) all of it is one transaction and
+// no intent is left.
+//
+// DDL is run under the DDL lock (dialect.h) and only while its intent is there. So an executive
+// that was stopped, or whose statement still waits in the database, changes nothing any more when
+// others have completed its intent: it never drops a table that was created again meanwhile.
 //
 // Thread-safe: changes of one SchemaChanger wait for one another. Holds two of the pool's
 // connections during a change (one where DDL is transactional), so it must not be called by who
@@ -47,6 +52,9 @@ class SchemaChanger {
   // they are. Returns the ledger sequence of the change, 0 where all existed.
   //   NOT_FOUND (FAMILY_NOT_FOUND), ALREADY_EXISTS (TABLE_DIFFERS) with the difference,
   //   INVALID_ARGUMENT (INVALID_SCHEMA) where the database cannot hold such a table.
+  //
+  // Of this and the changes below: UNAVAILABLE (OUTCOME_UNKNOWN) where the change was written down,
+  // but the database could not be reached until `deadline` to see to its end.
   absl::StatusOr<int64_t> CreateTables(absl::Span<const TableSchema> tables, absl::Time deadline);
 
   // Adds the fields to the table, all of them or none; see TableSchema::WithFields().
@@ -55,6 +63,7 @@ class SchemaChanger {
 
   // Drops the table, which may hold rows. Returns the ledger sequence.
   //   NOT_FOUND (FAMILY_NOT_FOUND, TABLE_NOT_FOUND).
+  //   UNAVAILABLE (CTLDB_BUSY)  others use the table, and nothing was changed.
   absl::StatusOr<int64_t> DropTable(const TableName& table, absl::Time deadline);
 
   // Completes or undoes what an executive that died has left. To be called at start, and whenever
@@ -63,6 +72,7 @@ class SchemaChanger {
 
  private:
   class Change;
+  struct Progress;
   // Looks at the tables as they are and returns the ledger statements of what is still to be
   // changed.
   using Plan = absl::FunctionRef<absl::StatusOr<std::vector<std::string>>(Connection* connection)>;

@@ -1,5 +1,6 @@
 #include "common/ctldb/schema_intents.h"
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
@@ -33,6 +34,19 @@ absl::StatusOr<SchemaIntent> ReadOldestIntent(Connection* connection) {
   if (!status.ok()) return status;
   if (intent.id == 0) return absl::NotFoundError("there is no schema intent");
   return intent;
+}
+
+absl::StatusOr<bool> IntentExists(Connection* connection, int64_t id) {
+  bool exists = false;
+  absl::Status status =
+      connection->Query(absl::StrCat("SELECT id FROM ctlstore_schema_intents WHERE id = ?",
+                                     connection->dialect().ForUpdate()),
+                        {id}, [&exists](absl::Span<const ValueView>) {
+                          exists = true;
+                          return absl::OkStatus();
+                        });
+  if (!status.ok()) return status;
+  return exists;
 }
 
 absl::Status RemoveIntent(Connection* connection, int64_t id) {

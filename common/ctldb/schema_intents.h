@@ -21,13 +21,17 @@ struct SchemaIntent {
   std::vector<std::string> statements;
 };
 
-// All of these are called in a LedgerTransaction.
+// All of these but IntentExists() are called in a LedgerTransaction.
 
 // Returns the new intent's id. There must be no other intent.
 absl::StatusOr<int64_t> AddIntent(Connection* connection, absl::Span<const std::string> statements);
 
 // The intent to be completed first; NOT_FOUND where there is none.
 absl::StatusOr<SchemaIntent> ReadOldestIntent(Connection* connection);
+
+// Whether the intent is still to be completed. Waits for a transaction that is removing it, so it
+// must not be called over another connection than that transaction's by whoever waits for it.
+absl::StatusOr<bool> IntentExists(Connection* connection, int64_t id);
 
 absl::Status RemoveIntent(Connection* connection, int64_t id);
 

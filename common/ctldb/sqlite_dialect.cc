@@ -110,4 +110,14 @@ absl::StatusOr<FieldType> SqliteDialect::TypeOfColumn(absl::string_view column_t
   return sql::FieldTypeOfSqliteColumn(column_type);
 }
 
+std::string SqliteDialect::OnDuplicateAdd(absl::string_view key, absl::string_view column) const {
+  return absl::StrCat(" ON CONFLICT (", key, ") DO UPDATE SET ", column, " = ", column,
+                      " + excluded.", column);
+}
+
+absl::string_view SqliteDialect::TableSizesQuery() const {
+  return "SELECT m.tbl_name, SUM(d.pgsize) FROM sqlite_master m JOIN dbstat d ON d.name = m.name "
+         "WHERE d.aggregate = 1 AND m.tbl_name LIKE '%!_!_!_%' ESCAPE '!' GROUP BY m.tbl_name";
+}
+
 }  // namespace ctlstore::ctldb

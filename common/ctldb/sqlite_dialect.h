@@ -16,6 +16,8 @@ class SqliteDialect final : public Dialect {
  public:
   bool transactional_ddl() const override { return true; }
   std::vector<std::string> OwnTables() const override;
+  std::string TakeDdlLock() const override { return ""; }
+  std::string GiveDdlLock() const override { return ""; }
   std::string CreateTable(const TableSchema& schema) const override;
   std::vector<std::string> AddFields(const TableName& table,
                                      absl::Span<const Field> fields) const override;
@@ -23,6 +25,9 @@ class SqliteDialect final : public Dialect {
   absl::StatusOr<FieldType> TypeOfColumn(absl::string_view column_type) const override;
   absl::string_view InsertIgnore() const override { return "INSERT OR IGNORE"; }
   absl::string_view ForUpdate() const override { return ""; }
+  std::string OnDuplicateAdd(absl::string_view key, absl::string_view column) const override;
+  absl::string_view TableSizesQuery() const override;
+  absl::string_view FreshTableSizes() const override { return ""; }
 };
 
 }  // namespace ctlstore::ctldb

@@ -1,9 +1,21 @@
 #include "common/ctldb/writers.h"
 
+#include <array>
+#include <cstddef>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "common/schema/errors.h"
 
 namespace ctlstore::ctldb {
+namespace {
+
+constexpr size_t kMaxWritersPerQuery = 64;
+
+constexpr char kWriteCookieSql[] =
+    "UPDATE mutators SET cookie = ?, clock = clock + 1 WHERE writer = ?";
+
+}  // namespace
 
 absl::StatusOr<absl::optional<Writer>> ReadWriter(Connection* connection,
                                                   absl::string_view writer) {
@@ -20,6 +32,40 @@ absl::StatusOr<absl::optional<Writer>> ReadWriter(Connection* connection,
       });
   if (!status.ok()) return status;
   return result;
+}
+
+absl::StatusOr<absl::flat_hash_map<std::string, std::string>> ReadCookies(
+    Connection* connection, absl::Span<const absl::string_view> writers) {
+  absl::flat_hash_map<std::string, std::string> wanted;
+  for (const absl::string_view writer : writers) wanted.try_emplace(writer);
+  std::vector<ValueView> names;
+  names.reserve(wanted.size());
+  for (const auto& [writer, cookie] : wanted) names.push_back(writer);
+
+  absl::flat_hash_map<std::string, std::string> found;
+  absl::Span<const ValueView> rest = names;
+  std::vector<ValueView> parameters;
+  while (!rest.empty()) {
+    const absl::Span<const ValueView> part = rest.subspan(0, kMaxWritersPerQuery);
+    rest.remove_prefix(part.size());
+    // Filled up to a power of two, so that few different statements are prepared.
+    size_t count = 1;
+    while (count < part.size()) count *= 2;
+    parameters.assign(part.begin(), part.end());
+    parameters.resize(count, part.back());
+    std::string sql = "SELECT writer, cookie FROM mutators WHERE writer IN (?";
+    for (size_t i = 1; i < count; ++i) sql += ",?";
+    absl::StrAppend(&sql, ")",
+                    connection->in_transaction() ? connection->dialect().ForUpdate() : "");
+    absl::Status status = connection->Query(sql, parameters, [&](absl::Span<const ValueView> row) {
+      // A table that another program has made may compare names without case.
+      if (!wanted.contains(row[0].data())) return absl::OkStatus();
+      found.insert_or_assign(std::string(row[0].data()), std::string(row[1].data()));
+      return absl::OkStatus();
+    });
+    if (!status.ok()) return status;
+  }
+  return found;
 }
 
 absl::StatusOr<bool> AddWriter(Connection* connection, absl::string_view writer,
@@ -51,11 +97,20 @@ absl::StatusOr<bool> ReplaceSecretHash(Connection* connection, absl::string_view
 absl::Status WriteCookie(Connection* connection, absl::string_view writer,
                          absl::string_view cookie) {
   absl::StatusOr<int64_t> changed =
-      connection->Execute("UPDATE mutators SET cookie = ?, clock = clock + 1 WHERE writer = ?",
-                          {ValueView::Bytes(cookie), writer});
+      connection->Execute(kWriteCookieSql, {ValueView::Bytes(cookie), writer});
   if (!changed.ok()) return changed.status();
   if (*changed == 0) return absl::NotFoundError("there is no such writer");
   return absl::OkStatus();
+}
+
+absl::Status WriteCookies(Connection* connection, absl::Span<const WriterCookie> cookies) {
+  std::vector<std::array<ValueView, 2>> parameters;
+  parameters.reserve(cookies.size());
+  for (const WriterCookie& cookie : cookies) {
+    parameters.push_back({ValueView::Bytes(cookie.cookie), cookie.writer});
+  }
+  const std::vector<absl::Span<const ValueView>> rows(parameters.begin(), parameters.end());
+  return connection->ExecuteMany(kWriteCookieSql, rows);
 }
 
 }  // namespace ctlstore::ctldb

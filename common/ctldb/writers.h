@@ -5,10 +5,12 @@
 
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
+#include "absl/types/span.h"
 #include "common/ctldb/connection.h"
 
 namespace ctlstore::ctldb {
@@ -23,6 +25,11 @@ struct Writer {
 // transaction the row is locked until its end.
 absl::StatusOr<absl::optional<Writer>> ReadWriter(Connection* connection, absl::string_view writer);
 
+// The cookies of those writers that are there, in few round trips; a writer may be named more than
+// once. Inside a write transaction their rows are locked until its end.
+absl::StatusOr<absl::flat_hash_map<std::string, std::string>> ReadCookies(
+    Connection* connection, absl::Span<const absl::string_view> writers);
+
 // Adds a writer. False where there is one of this name already, which is left as it is.
 absl::StatusOr<bool> AddWriter(Connection* connection, absl::string_view writer,
                                absl::string_view secret_hash);
@@ -35,6 +42,15 @@ absl::StatusOr<bool> ReplaceSecretHash(Connection* connection, absl::string_view
 // Replaces a writer's cookie and counts its clock up. NOT_FOUND where there is no such writer.
 absl::Status WriteCookie(Connection* connection, absl::string_view writer,
                          absl::string_view cookie);
+
+struct WriterCookie {
+  absl::string_view writer;
+  absl::string_view cookie;
+};
+
+// As WriteCookie() for each, in few round trips. Within a transaction that has found the writers by
+// ReadCookies(), so that they are there.
+absl::Status WriteCookies(Connection* connection, absl::Span<const WriterCookie> cookies);
 
 }  // namespace ctlstore::ctldb
 

@@ -7,6 +7,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/ctldb/testing/ctldb_test_base.h"
 #include "common/schema/errors.h"
 
@@ -81,6 +82,35 @@ TEST_P(WritersTest, ComparesSecretHashesByTheirBytesInATableThatFoldsThem) {
   EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "importer", "ONE", "new"));
   EXPECT_FALSE(*ReplaceSecretHash(connection.get(), "importer", "one ", "new"));
   EXPECT_TRUE(*ReplaceSecretHash(connection.get(), "importer", "one", "new"));
+}
+
+TEST_P(WritersTest, ReadsAndWritesManyCookiesAtOnce) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  std::vector<std::string> names;
+  for (int i = 0; i < 150; ++i) names.push_back(absl::StrCat("writer ", i));
+  for (const std::string& name : names) ASSERT_TRUE(*AddWriter(connection.get(), name, "hash"));
+  const std::string binary("\0\xFF'", 3);
+  ASSERT_TRUE(connection->BeginWrite().ok());
+  for (const size_t count : {1, 2, 3, 64, 65, 150}) {
+    std::vector<std::string> cookies;
+    std::vector<WriterCookie> written;
+    std::vector<absl::string_view> asked = {"nobody", "WRITER 0"};
+    for (size_t i = 0; i < count; ++i) cookies.push_back(absl::StrCat(binary, i, "/", count));
+    for (size_t i = 0; i < count; ++i) {
+      written.push_back({names[i], cookies[i]});
+      asked.push_back(names[i]);
+      if (i % 3 == 0) asked.push_back(names[i]);
+    }
+    ASSERT_TRUE(WriteCookies(connection.get(), written).ok());
+    const auto read = ReadCookies(connection.get(), asked);
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(read->size(), count);
+    for (const WriterCookie& cookie : written) EXPECT_EQ(read->at(cookie.writer), cookie.cookie);
+  }
+  ASSERT_TRUE(connection->Commit().ok());
+  EXPECT_EQ((*ReadWriter(connection.get(), "writer 0"))->cookie, absl::StrCat(binary, "0/150"));
+  EXPECT_TRUE(ReadCookies(connection.get(), {})->empty());
+  EXPECT_TRUE(WriteCookies(connection.get(), {}).ok());
 }
 
 TEST_P(WritersTest, KeepsNamesApartByTheirBytes) {

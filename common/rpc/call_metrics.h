@@ -15,7 +15,8 @@ class Registry;
 
 namespace ctlstore::rpc {
 
-// Calls by method and code, with how long they took. Thread-safe; the registry must outlive it.
+// Calls by method and code, with how long they took: ctlstore_calls_total and
+// ctlstore_call_seconds (docs/metrics.md). Thread-safe; the registry must outlive it.
 class CallMetrics {
  public:
   // `api` is "grpc" or "http".
@@ -24,7 +25,8 @@ class CallMetrics {
   CallMetrics(const CallMetrics&) = delete;
   CallMetrics& operator=(const CallMetrics&) = delete;
 
-  // `method` is one of few: "Mutate", "POST /families/{family}".
+  // `method` is one of few: "Mutate", "POST /families/{family}"; beyond 200 they all count as
+  // "other". Cheap: a method's metrics are looked up once.
   void Record(absl::string_view method, absl::StatusCode code, absl::Duration duration);
 
  private:

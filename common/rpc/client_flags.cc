@@ -1,5 +1,6 @@
 #include "common/rpc/client_flags.h"
 
+#include <cstdlib>
 #include <utility>
 
 #include "absl/flags/flag.h"
@@ -16,17 +17,45 @@ ABSL_FLAG(std::string, writer, "", "The name of the writer in whose name is writ
 ABSL_FLAG(std::string, writer_secret_file, "",
           "A file with the writer's secret. Empty: the secret is taken from the environment "
           "variable CTLSTORE_WRITER_SECRET.");
+ABSL_FLAG(bool, client_tls, false,
+          "Speak TLS with servers, but for Unix sockets. The server's certificate is verified, for "
+          "the host in its address too.");
+ABSL_FLAG(std::string, client_tls_ca_file, "",
+          "The authorities of servers' certificates, in PEM. Empty: the system's.");
+ABSL_FLAG(std::string, client_tls_cert_file, "",
+          "The client's own certificate, in PEM, for servers that ask for one.");
+ABSL_FLAG(std::string, client_tls_key_file, "",
+          "The private key of --client_tls_cert_file, in PEM, without a password.");
+ABSL_FLAG(std::string, token_file, "",
+          "A file with the bearer token that proves a role to servers. Empty: the token is taken "
+          "from the environment variable CTLSTORE_TOKEN, where it is set. Sent over TLS or to this "
+          "machine only.");
 
 namespace ctlstore::rpc {
 namespace {
 
 constexpr char kSecretVariable[] = "CTLSTORE_WRITER_SECRET";
+constexpr char kTokenVariable[] = "CTLSTORE_TOKEN";
 
 }  // namespace
 
 std::string ExecutiveAddressFromFlags() { return absl::GetFlag(FLAGS_executive); }
 
 std::string SidecarAddressFromFlags() { return absl::GetFlag(FLAGS_sidecar); }
+
+ChannelOptions ChannelOptionsFromFlags() {
+  ChannelOptions options;
+  options.tls.enabled = absl::GetFlag(FLAGS_client_tls);
+  options.tls.ca_file = absl::GetFlag(FLAGS_client_tls_ca_file);
+  options.tls.cert_file = absl::GetFlag(FLAGS_client_tls_cert_file);
+  options.tls.key_file = absl::GetFlag(FLAGS_client_tls_key_file);
+  options.token_file = absl::GetFlag(FLAGS_token_file);
+  if (options.token_file.empty()) {
+    const char* token = std::getenv(kTokenVariable);
+    options.token = token == nullptr ? "" : token;
+  }
+  return options;
+}
 
 absl::StatusOr<WriterCredentials> WriterCredentialsFromFlags(absl::string_view default_writer) {
   WriterCredentials credentials;

@@ -1,5 +1,5 @@
-// The flags of those who call ctlstore's servers: --executive, --sidecar, --writer and
-// --writer_secret_file.
+// The flags of those who call ctlstore's servers: where these are, how they are spoken to, and who
+// calls.
 
 #ifndef CTLSTORE_COMMON_RPC_CLIENT_FLAGS_H_
 #define CTLSTORE_COMMON_RPC_CLIENT_FLAGS_H_
@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/rpc/client.h"
 #include "common/rpc/writer_metadata.h"
 
 namespace ctlstore::rpc {
@@ -17,6 +18,10 @@ namespace ctlstore::rpc {
 // Where the executive and the sidecar are: "host:port" or "unix:/absolute/path".
 std::string ExecutiveAddressFromFlags();
 std::string SidecarAddressFromFlags();
+
+// TLS, as --client_tls and the flags beside it say, and the token from the file that --token_file
+// names, or from the environment variable CTLSTORE_TOKEN. NewChannel() looks whether they are good.
+ChannelOptions ChannelOptionsFromFlags();
 
 // The writer that --writer names, or `default_writer` where it is empty, with the secret from the
 // file that --writer_secret_file names, or from the environment variable CTLSTORE_WRITER_SECRET.

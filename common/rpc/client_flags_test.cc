@@ -14,6 +14,11 @@
 
 ABSL_DECLARE_FLAG(std::string, writer);
 ABSL_DECLARE_FLAG(std::string, writer_secret_file);
+ABSL_DECLARE_FLAG(bool, client_tls);
+ABSL_DECLARE_FLAG(std::string, client_tls_ca_file);
+ABSL_DECLARE_FLAG(std::string, client_tls_cert_file);
+ABSL_DECLARE_FLAG(std::string, client_tls_key_file);
+ABSL_DECLARE_FLAG(std::string, token_file);
 
 namespace ctlstore::rpc {
 namespace {
@@ -24,8 +29,11 @@ using ::testing::Not;
 
 class ClientFlagsTest : public ::testing::Test {
  protected:
-  void SetUp() override { unsetenv("CTLSTORE_WRITER_SECRET"); }
-  void TearDown() override { unsetenv("CTLSTORE_WRITER_SECRET"); }
+  void SetUp() override {
+    unsetenv("CTLSTORE_WRITER_SECRET");
+    unsetenv("CTLSTORE_TOKEN");
+  }
+  void TearDown() override { SetUp(); }
 
   std::string SecretFile(const std::string& text) {
     const std::string path = absl::StrCat(
@@ -88,6 +96,32 @@ TEST_F(ClientFlagsTest, NamesTheFlagOfAFileThatCannotBeRead) {
   ASSERT_EQ(credentials.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(credentials.status().message()),
               AllOf(HasSubstr("--writer_secret_file"), HasSubstr("/nowhere/secret")));
+}
+
+TEST_F(ClientFlagsTest, SaysHowServersAreSpokenTo) {
+  ChannelOptions options = ChannelOptionsFromFlags();
+  EXPECT_FALSE(options.tls.enabled);
+  EXPECT_EQ(options.token, "");
+  absl::SetFlag(&FLAGS_client_tls, true);
+  absl::SetFlag(&FLAGS_client_tls_ca_file, "/ca");
+  absl::SetFlag(&FLAGS_client_tls_cert_file, "/cert");
+  absl::SetFlag(&FLAGS_client_tls_key_file, "/key");
+  options = ChannelOptionsFromFlags();
+  EXPECT_TRUE(options.tls.enabled);
+  EXPECT_EQ(options.tls.ca_file, "/ca");
+  EXPECT_EQ(options.tls.cert_file, "/cert");
+  EXPECT_EQ(options.tls.key_file, "/key");
+}
+
+TEST_F(ClientFlagsTest, TakesTheTokenFromTheFileOrTheEnvironment) {
+  setenv("CTLSTORE_TOKEN", "some-token-0123456789", 1);
+  ChannelOptions options = ChannelOptionsFromFlags();
+  EXPECT_EQ(options.token, "some-token-0123456789");
+  EXPECT_EQ(options.token_file, "");
+  absl::SetFlag(&FLAGS_token_file, "/token");
+  options = ChannelOptionsFromFlags();
+  EXPECT_EQ(options.token, "");
+  EXPECT_EQ(options.token_file, "/token");
 }
 
 }  // namespace

@@ -12,9 +12,16 @@
 
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
+#include "absl/types/optional.h"
+#include "common/rpc/exposure.h"
 #include "common/rpc/listen_address.h"
+#include "common/rpc/server_credentials.h"
+#include "common/rpc/tls_files.h"
 
 namespace ctlstore::rpc {
 namespace {
@@ -25,11 +32,44 @@ constexpr int kKeepaliveTimeMs = 60 * 1000;
 constexpr int kKeepaliveTimeoutMs = 20 * 1000;
 // Clients may do the same, no oftener than this.
 constexpr int kMinClientPingIntervalMs = 5 * 1000;
+// How long a client may take until it speaks TLS and HTTP/2.
+constexpr int kHandshakeTimeoutMs = 10 * 1000;
+
+// One place in gRPC's code is heard at most this often: what clients do wrong must not fill the
+// log.
+constexpr absl::Duration kMessageInterval = absl::Seconds(10);
+
+class MessageLimit {
+ public:
+  // How many messages of the place were kept back since the last one; nullopt to keep this one
+  // back.
+  absl::optional<int64_t> Pass(const char* file, int line, absl::Time now) {
+    absl::MutexLock lock(&mutex_);
+    Place& place = places_[{file, line}];
+    if (now >= place.last && now - place.last < kMessageInterval) {
+      ++place.kept_back;
+      return absl::nullopt;
+    }
+    place.last = now;
+    return std::exchange(place.kept_back, 0);
+  }
+
+ private:
+  struct Place {
+    absl::Time last = absl::InfinitePast();
+    int64_t kept_back = 0;
+  };
+  absl::Mutex mutex_;
+  absl::flat_hash_map<std::pair<const char*, int>, Place> places_ ABSL_GUARDED_BY(mutex_);
+};
 
 void LogGrpcMessage(gpr_log_func_args* args) {
+  static MessageLimit* const limit = new MessageLimit;
+  const absl::optional<int64_t> kept_back = limit->Pass(args->file, args->line, absl::Now());
+  if (!kept_back.has_value()) return;
   // gRPC calls many things errors that its caller hears of anyway.
   LOG(WARNING) << "event=grpc_message file=" << args->file << " line=" << args->line
-               << " message=\"" << args->message << "\"";
+               << " kept_back=" << *kept_back << " message=\"" << args->message << "\"";
 }
 
 // What gRPC has only for the process as a whole.
@@ -71,10 +111,41 @@ class CollectServiceNames : public grpc::ServerBuilderOption {
   std::vector<std::string>* const names_;
 };
 
+void WarnOfOpenAddresses(const ServerOptions& options) {
+  for (const std::string& address : options.listen) {
+    if (!options.insecure || IsLocalAddress(address)) continue;
+    const Protection protection = ProtectionOf(options);
+    if (protection.tls && protection.roles) continue;
+    LOG(WARNING) << "event=insecure_address address=" << address << " tls=" << protection.tls
+                 << " roles=" << protection.roles;
+  }
+}
+
 }  // namespace
+
+Protection ProtectionOf(const ServerOptions& options) {
+  Protection protection;
+  protection.tls = options.tls.enabled();
+  protection.roles = options.access.has_tokens() || options.access.has_identities();
+  protection.insecure = options.insecure;
+  return protection;
+}
+
+absl::Status CheckServerOptions(const ServerOptions& options) {
+  const absl::Status tls = CheckServerTls(options.tls);
+  if (!tls.ok()) return tls;
+  if (options.access.has_identities() && options.tls.client_ca_file.empty()) {
+    return absl::InvalidArgumentError(
+        "--admin_identities and --reader_identities are names in client certificates, and need "
+        "--tls_client_ca_file, which says whose certificates these may be");
+  }
+  return CheckExposure(options.listen, ProtectionOf(options));
+}
 
 class Server::Impl {
  public:
+  // Used by the server to its end.
+  std::vector<std::shared_ptr<grpc::ServerCredentials>> credentials;
   std::unique_ptr<grpc::Server> server;
   std::vector<std::string> addresses;
 };
@@ -84,6 +155,8 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (options.listen.empty()) {
     return absl::InvalidArgumentError("the server has no address to listen on");
   }
+  const absl::Status usable = CheckServerOptions(options);
+  if (!usable.ok()) return usable;
   std::vector<ListenAddress> addresses;
   for (const std::string& text : options.listen) {
     absl::StatusOr<ListenAddress> address = ParseListenAddress(text);
@@ -94,10 +167,19 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   }
 
   InitGrpcOnce();
+  auto impl = std::make_unique<Impl>();
   grpc::ServerBuilder builder;
   std::vector<int> ports(addresses.size(), 0);
   for (size_t i = 0; i < addresses.size(); ++i) {
-    builder.AddListeningPort(addresses[i].ToString(), grpc::InsecureServerCredentials(), &ports[i]);
+    std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
+    if (options.tls.enabled() && !addresses[i].is_unix()) {
+      absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> tls_credentials =
+          NewServerCredentials(options.tls);
+      if (!tls_credentials.ok()) return tls_credentials.status();
+      credentials = *std::move(tls_credentials);
+    }
+    builder.AddListeningPort(addresses[i].ToString(), credentials, &ports[i]);
+    impl->credentials.push_back(std::move(credentials));
   }
   // Otherwise two servers on one port would share its connections between them.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
@@ -106,6 +188,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
                              kMinClientPingIntervalMs);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeTimeoutMs);
   builder.SetMaxReceiveMessageSize(options.max_receive_bytes);
   grpc::ResourceQuota quota("ctlstore_server");
   quota.SetMaxThreads(options.max_threads);
@@ -114,7 +197,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   std::vector<std::string> service_names;
   builder.SetOption(std::make_unique<CollectServiceNames>(&service_names));
 
-  auto impl = std::make_unique<Impl>();
   impl->server = builder.BuildAndStart();
   for (size_t i = 0; i < addresses.size(); ++i) {
     // gRPC stops at the first address that it cannot have.
@@ -128,6 +210,7 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
   if (impl->server == nullptr) {
     return absl::InternalError("gRPC did not start the server; its reason is in the log");
   }
+  WarnOfOpenAddresses(options);
   for (const std::string& name : service_names) {
     impl->server->GetHealthCheckService()->SetServingStatus(name, true);
   }

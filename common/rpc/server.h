@@ -11,6 +11,9 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/rpc/access_control.h"
+#include "common/rpc/exposure.h"
+#include "common/rpc/tls_options.h"
 
 namespace grpc {
 class Service;
@@ -26,13 +29,29 @@ struct ServerOptions {
   // The most threads that gRPC may use. Each call under way takes one; more calls than that are
   // refused with RESOURCE_EXHAUSTED.
   int max_threads = 256;
+  // For the TCP addresses. Unix sockets are without TLS: file permissions say who reaches them.
+  ServerTlsOptions tls;
+  // Who has which role. The server only looks whether roles are set up; its services ask an
+  // AccessControl themselves.
+  AccessOptions access;
+  // Addresses beyond loopback are meant to be open to everybody who reaches them (exposure.h).
+  bool insecure = false;
 };
+
+Protection ProtectionOf(const ServerOptions& options);
+
+// Whether a server may start with the options, as far as that can be said before it listens:
+// Server::Start() asks too. FAILED_PRECONDITION where an address is open to other hosts without TLS
+// and roles, with what to do (exposure.h); INVALID_ARGUMENT names a flag or a file of TLS that
+// cannot be used.
+absl::Status CheckServerOptions(const ServerOptions& options);
 
 // Runs from Start() until Shutdown() or its destruction. Thread-safe.
 class Server {
  public:
   // Starts to serve. The services must outlive the server. UNAVAILABLE names the address that
   // cannot be listened on; it is an error too when another process listens there.
+  // Other errors are those of CheckServerOptions().
   static absl::StatusOr<std::unique_ptr<Server>> Start(const ServerOptions& options,
                                                        const std::vector<grpc::Service*>& services);
   ~Server();

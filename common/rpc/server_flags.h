@@ -1,4 +1,4 @@
-// The flags that every server has: --listen, --grpc_max_threads and --shutdown_grace_ms.
+// The flags that every server has: where it listens, TLS, roles, and its limits.
 
 #ifndef CTLSTORE_COMMON_RPC_SERVER_FLAGS_H_
 #define CTLSTORE_COMMON_RPC_SERVER_FLAGS_H_
@@ -10,9 +10,17 @@
 
 namespace ctlstore::rpc {
 
+// To be called after the flags are parsed.
+
 // What the flags say; `default_listen` has the addresses (separated by commas) for an empty
-// --listen. To be called after the flags are parsed. INVALID_ARGUMENT names the flag.
+// --listen. INVALID_ARGUMENT names the flag; other errors are those of CheckServerOptions().
 absl::StatusOr<ServerOptions> ServerOptionsFromFlags(absl::string_view default_listen);
+
+// The same without --listen and without a check, for those who know the addresses from elsewhere.
+absl::StatusOr<ServerOptions> ServerOptionsWithoutListenFromFlags();
+
+// Tokens and identities. Part of the above.
+AccessOptions AccessOptionsFromFlags();
 
 // How long calls under way may take to end when the service is stopped. Never negative.
 absl::Duration ShutdownGraceFromFlags();

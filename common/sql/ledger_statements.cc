@@ -105,6 +105,14 @@ std::string AddFieldStatement(const TableName& table, const Field& field) {
   return sql;
 }
 
+std::string DropTableStatement(const TableName& table) {
+  return absl::StrCat("DROP TABLE IF EXISTS ", SqlTableName(table));
+}
+
+std::string ClearTableStatement(const TableName& table) {
+  return absl::StrCat("DELETE FROM ", SqlTableName(table));
+}
+
 std::string UpsertStatement(const TableSchema& schema, absl::Span<const ValueView> row) {
   std::string sql = absl::StrCat("REPLACE INTO ", SqlTableName(schema.name()));
   const char* separator = " (";
@@ -164,6 +172,26 @@ absl::StatusOr<AddedField> ParseAddField(absl::string_view statement) {
     return absl::InvalidArgumentError("the name in an ADD COLUMN is not in lower case");
   }
   return added;
+}
+
+absl::StatusOr<TableName> ParseDropTable(absl::string_view statement) {
+  Scanner scanner(statement);
+  TableName table;
+  if (scanner.TakeWord("DROP") && scanner.TakeWord("TABLE") && scanner.TakeWord("IF") &&
+      scanner.TakeWord("EXISTS") && TakeTableName(&scanner, &table) && scanner.TakeEnd()) {
+    return table;
+  }
+  return absl::InvalidArgumentError("not a DROP TABLE IF EXISTS of the ledger's form");
+}
+
+absl::StatusOr<TableName> ParseClearTable(absl::string_view statement) {
+  Scanner scanner(statement);
+  TableName table;
+  if (scanner.TakeWord("DELETE") && scanner.TakeWord("FROM") && TakeTableName(&scanner, &table) &&
+      scanner.TakeEnd()) {
+    return table;
+  }
+  return absl::InvalidArgumentError("not a DELETE of all rows of the ledger's form");
 }
 
 absl::string_view SqliteColumnType(FieldType type) {

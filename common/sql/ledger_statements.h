@@ -22,6 +22,12 @@ std::string CreateTableStatement(const TableSchema& schema);
 // ALTER TABLE fam___tbl ADD COLUMN "c" TEXT
 std::string AddFieldStatement(const TableName& table, const Field& field);
 
+// DROP TABLE IF EXISTS fam___tbl
+std::string DropTableStatement(const TableName& table);
+
+// DELETE FROM fam___tbl
+std::string ClearTableStatement(const TableName& table);
+
 // REPLACE INTO fam___tbl ("a","b") VALUES('x',1)
 // `row` has a value for each field, in table order.
 std::string UpsertStatement(const TableSchema& schema, absl::Span<const ValueView> row);
@@ -40,6 +46,12 @@ struct AddedField {
 
 // The reverse of AddFieldStatement. INVALID_ARGUMENT where `statement` is anything else.
 absl::StatusOr<AddedField> ParseAddField(absl::string_view statement);
+
+// The reverse of DropTableStatement and ClearTableStatement. INVALID_ARGUMENT where `statement` is
+// anything else; ParseDropTable takes no DROP without IF EXISTS, ParseClearTable no DELETE with a
+// condition.
+absl::StatusOr<TableName> ParseDropTable(absl::string_view statement);
+absl::StatusOr<TableName> ParseClearTable(absl::string_view statement);
 
 // The column type of a field in SQLite, e.g. VARCHAR(191), and the reverse, which takes what
 // `PRAGMA table_info` says (any case). NOT_FOUND for types that no field has.

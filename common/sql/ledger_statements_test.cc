@@ -37,6 +37,14 @@ TEST(LedgerStatementsTest, AddField) {
             "ALTER TABLE fam___tbl ADD COLUMN \"c\" TEXT");
 }
 
+TEST(LedgerStatementsTest, DropTable) {
+  EXPECT_EQ(DropTableStatement({"fam", "tbl"}), "DROP TABLE IF EXISTS fam___tbl");
+}
+
+TEST(LedgerStatementsTest, ClearTable) {
+  EXPECT_EQ(ClearTableStatement({"fam", "tbl"}), "DELETE FROM fam___tbl");
+}
+
 TEST(LedgerStatementsTest, Upsert) {
   EXPECT_EQ(UpsertStatement(
                 *TableSchema::Create(
@@ -75,6 +83,12 @@ TEST(LedgerStatementsTest, SqliteRunsAllOfThem) {
     for (size_t position : schema.key_positions()) key.push_back(values[position]);
     ASSERT_TRUE(database->Execute(DeleteStatement(schema, key)).ok());
     ASSERT_EQ(database->changes(), 1) << DeleteStatement(schema, key);
+    ASSERT_TRUE(database->Execute(UpsertStatement(schema, values)).ok());
+    ASSERT_TRUE(database->Execute(ClearTableStatement(schema.name())).ok());
+    ASSERT_EQ(database->changes(), 1) << ClearTableStatement(schema.name());
+    ASSERT_TRUE(database->Execute(DropTableStatement(schema.name())).ok());
+    ASSERT_FALSE(database->Execute(ClearTableStatement(schema.name())).ok());
+    ASSERT_TRUE(database->Execute(DropTableStatement(schema.name())).ok());
   }
 }
 
@@ -90,6 +104,8 @@ TEST(LedgerStatementsTest, ParsesWhatItWrites) {
     ASSERT_TRUE(added.ok()) << added.status();
     ASSERT_EQ(added->table, schema.name());
     ASSERT_EQ(added->field, field);
+    ASSERT_EQ(*ParseDropTable(DropTableStatement(schema.name())), schema.name());
+    ASSERT_EQ(*ParseClearTable(ClearTableStatement(schema.name())), schema.name());
   }
 }
 
@@ -105,6 +121,9 @@ TEST(LedgerStatementsTest, ParsesOtherSpacingAndCase) {
                                    {{"a", FieldType::kString}, {"b", FieldType::kInteger}}, {"a"}));
   }
   EXPECT_TRUE(ParseAddField("alter table fam___tbl add column c blob(255);").ok());
+  const TableName name{"fam", "tbl"};
+  EXPECT_EQ(*ParseDropTable(" drop\ttable if exists\n\"fam___tbl\" ;\n"), name);
+  EXPECT_EQ(*ParseClearTable("delete from\n\"fam___tbl\";"), name);
 }
 
 TEST(LedgerStatementsTest, RefusesToParseAnythingElse) {
@@ -143,13 +162,38 @@ TEST(LedgerStatementsTest, RefusesToParseAnythingElse) {
   }
 }
 
+TEST(LedgerStatementsTest, RefusesToParseAnythingElseAsADropOrAClear) {
+  for (absl::string_view statement :
+       {"", "DROP", "DROP TABLE IF EXISTS", "DROP TABLE fam___tbl", "DROP TABLE IF EXISTS tbl",
+        "DROP TABLE IF EXISTS FAM___tbl", "DROP TABLE IF EXISTS fam___tbl, fam___two",
+        "DROP TABLE IF EXISTS fam___tbl CASCADE", "DROP TABLE IF EXISTS main.fam___tbl",
+        "DROP TABLE IF EXISTS fam___tbl; DROP TABLE fam___two", "DROP TABLE IF EXISTS fam___tbl;;",
+        "DROP TABLE IF EXISTS _ldb_seq", "DROP VIEW IF EXISTS fam___tbl",
+        "DROP TABLE IFEXISTS fam___tbl", "DELETE FROM fam___tbl"}) {
+    EXPECT_EQ(ParseDropTable(statement).status().code(), absl::StatusCode::kInvalidArgument)
+        << statement;
+  }
+  for (absl::string_view statement :
+       {"", "DELETE", "DELETE FROM", "DELETE FROM tbl", "DELETE FROM FAM___tbl",
+        "DELETE FROM fam___tbl WHERE \"a\" = 1", "DELETE FROM fam___tbl WHERE 1",
+        "DELETE FROM fam___tbl LIMIT 1", "DELETE FROM main.fam___tbl", "DELETE fam___tbl",
+        "DELETE FROM fam___tbl; DELETE FROM fam___two", "DELETE FROM fam___tbl;;",
+        "DELETE FROM fam___tbl -- all", "DELETE FROM fam___tbl x",
+        "DROP TABLE IF EXISTS fam___tbl"}) {
+    EXPECT_EQ(ParseClearTable(statement).status().code(), absl::StatusCode::kInvalidArgument)
+        << statement;
+  }
+}
+
 TEST(LedgerStatementsTest, DamagedStatementsAreRefusedOrStillMeanATable) {
   RandomData random(3);
   for (int i = 0; i < 50000; ++i) {
     const TableSchema schema = random.Table("fam", "tbl");
-    std::string statement = random.OneIn(2)
-                                ? CreateTableStatement(schema)
-                                : AddFieldStatement(schema.name(), {"x", random.Type()});
+    const size_t kind = random.Below(4);
+    std::string statement = kind == 0   ? CreateTableStatement(schema)
+                            : kind == 1 ? AddFieldStatement(schema.name(), {"x", random.Type()})
+                            : kind == 2 ? DropTableStatement(schema.name())
+                                        : ClearTableStatement(schema.name());
     for (size_t changes = random.Below(3); changes > 0; --changes) {
       const size_t at = random.Below(statement.size() + 1);
       if (random.OneIn(2)) {
@@ -165,10 +209,20 @@ TEST(LedgerStatementsTest, DamagedStatementsAreRefusedOrStillMeanATable) {
       ASSERT_TRUE(ParseCreateTable(CreateTableStatement(*table)).ok()) << statement;
     }
     absl::StatusOr<AddedField> added = ParseAddField(statement);
-    ASSERT_FALSE(table.ok() && added.ok()) << statement;
+    absl::StatusOr<TableName> dropped = ParseDropTable(statement);
+    absl::StatusOr<TableName> cleared = ParseClearTable(statement);
+    ASSERT_LE(table.ok() + added.ok() + dropped.ok() + cleared.ok(), 1) << statement;
+    if (dropped.ok()) {
+      ASSERT_EQ(*ParseDropTable(DropTableStatement(*dropped)), *dropped);
+    }
+    if (cleared.ok()) {
+      ASSERT_EQ(*ParseClearTable(ClearTableStatement(*cleared)), *cleared);
+    }
     // Garbage of any kind is taken without a crash.
     ParseCreateTable(random.Bytes(60)).status().IgnoreError();
     ParseAddField(random.Bytes(60)).status().IgnoreError();
+    ParseDropTable(random.Bytes(60)).status().IgnoreError();
+    ParseClearTable(random.Bytes(60)).status().IgnoreError();
   }
 }
 

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Sequence
 
 from harness.cluster import Cluster, Launcher, by_own_binary
 from harness.ctldb import Ctldb, MariadbCtldb, SqliteCtldb, mariadb_wanted
@@ -63,10 +63,20 @@ class E2eTestCase(unittest.TestCase):
         return SqliteCtldb(self.folder / f"ctldb{cls._databases}.db")
 
     def start_cluster(
-        self, executives: int = 1, hosts: int = 1, launcher: Launcher = by_own_binary
+        self,
+        executives: int = 1,
+        hosts: int = 1,
+        launcher: Launcher = by_own_binary,
+        executive_flags: Sequence[str] = (),
     ) -> Cluster:
         cluster = Cluster(
-            self.new_ctldb(), self.folder, self.socket_folder, executives, hosts, launcher
+            self.new_ctldb(),
+            self.folder,
+            self.socket_folder,
+            executives,
+            hosts,
+            launcher,
+            executive_flags,
         )
         self.addCleanup(cluster.stop)
         cluster.start()

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable, Dict, List, Optional, Sequence
 
 import grpc
 
@@ -69,10 +69,19 @@ def wait_until_serving(process: Process, address: str) -> None:
 
 
 class Executive:
-    """An executive's process. It listens on a Unix socket, and on a TCP port that is free."""
+    """An executive's process. It listens on a Unix socket, and on TCP ports that are free.
+
+    Writers may write as much as they like, unless `flags` say otherwise.
+    """
 
     def __init__(
-        self, name: str, ctldb: Ctldb, socket_folder: Path, log_folder: Path, launcher: Launcher
+        self,
+        name: str,
+        ctldb: Ctldb,
+        socket_folder: Path,
+        log_folder: Path,
+        launcher: Launcher,
+        flags: Sequence[str] = (),
     ) -> None:
         self.address = f"unix:{socket_folder / name}.sock"
         self.process = Process(
@@ -81,12 +90,33 @@ class Executive:
                 *launcher("executive"),
                 f"--ctldb={ctldb.url}",
                 f"--listen={self.address},127.0.0.1:0",
+                "--writer_max_rows=0",
+                *flags,
             ],
             log_folder,
         )
 
     def start(self) -> None:
         self.process.start()
+
+    def http_address(self) -> str:
+        """Where it serves HTTP, once it serves."""
+        return self._started("http")
+
+    def metrics_address(self) -> str:
+        """Where its metrics are, once it serves."""
+        return self._started("metrics")
+
+    def tcp_address(self) -> str:
+        """Its free TCP port for gRPC, once it serves."""
+        return self._started("listen").split(",")[1]
+
+    def _started(self, name: str) -> str:
+        started = re.search(r"event=executive_started.*", self.process.log_since_start())
+        assert started is not None, f"{self.process.name} does not serve yet"
+        address = re.search(rf" {name}=(\S+)", started.group(0))
+        assert address is not None, started.group(0)
+        return address.group(1)
 
     def wait_until_serving(self) -> None:
         wait_until_serving(self.process, self.address)
@@ -170,11 +200,12 @@ class Cluster:
         executives: int = 1,
         hosts: int = 1,
         launcher: Launcher = by_own_binary,
+        executive_flags: Sequence[str] = (),
     ) -> None:
         self.ctldb = ctldb
         self.writer = Writer("e2e writer", "a secret of the e2e tests")
         self.executives = [
-            Executive(f"executive{i}", ctldb, socket_folder, folder, launcher)
+            Executive(f"executive{i}", ctldb, socket_folder, folder, launcher, executive_flags)
             for i in range(executives)
         ]
         self.hosts = [

@@ -1,0 +1,22 @@
+#include "executive/table_reader.h"
+
+#include "absl/strings/str_cat.h"
+#include "common/ctldb/catalog.h"
+#include "common/schema/errors.h"
+
+namespace ctlstore::executive {
+
+absl::StatusOr<TableSchema> ReadTable(const TableName& name, ctldb::Connection* connection) {
+  absl::StatusOr<TableSchema> schema = ctldb::ReadTable(connection, name);
+  if (!absl::IsNotFound(schema.status())) return schema;
+  absl::StatusOr<bool> family_exists = ctldb::FamilyExists(connection, name.family);
+  if (!family_exists.ok()) return family_exists.status();
+  if (!*family_exists) {
+    return ErrorWithReason(absl::StatusCode::kNotFound, reason::kFamilyNotFound,
+                           absl::StrCat("there is no family ", name.family));
+  }
+  return ErrorWithReason(absl::StatusCode::kNotFound, reason::kTableNotFound,
+                         absl::StrCat("the family ", name.family, " has no table ", name.table));
+}
+
+}  // namespace ctlstore::executive
