@@ -3,6 +3,7 @@
 #include <functional>
 #include <string>
 
+#include "cli/shared_flags.h"
 #include "common/base/logging.h"
 #include "executive/executive_flags.h"
 #include "heartbeat/heartbeat_flags.h"
@@ -49,7 +50,7 @@ std::vector<Command> ServiceCommands() {
       Service("heartbeat", "Runs a heartbeat: writes the time, from which hosts know their lag",
               "Writes through an executive (--executive), in the name of a writer whose secret\n"
               "is in --writer_secret_file or in the variable CTLSTORE_WRITER_SECRET.",
-              {"heartbeat/"}, {"executive", "writer", "writer_secret_file"},
+              {"heartbeat/"}, Joined({"executive", "writer", "writer_secret_file"}, ChannelFlags()),
               heartbeat::RunHeartbeat),
   };
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "common/rpc/client.h"
 #include "common/rpc/writer_metadata.h"
 #include "heartbeat/heartbeat.h"
 
@@ -20,6 +21,9 @@ class HeartbeatRunner {
   struct Options {
     // "host:port" or "unix:/path".
     std::string executive;
+    // TLS, and the token that proves the role admin. Without that role the writer, the family and
+    // the table have to be there.
+    rpc::ChannelOptions channel;
     // The writer in whose name heartbeats are written; it is registered where it is not known.
     rpc::WriterCredentials credentials;
     Heartbeat::Options heartbeat;

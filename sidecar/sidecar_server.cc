@@ -9,16 +9,19 @@
 #include "absl/strings/str_join.h"
 #include "common/base/clock.h"
 #include "common/ldb/reader.h"
+#include "common/rpc/access_control.h"
 #include "sidecar/sidecar_service.h"
 
 namespace ctlstore::sidecar {
 
 class SidecarServer::Impl {
  public:
-  explicit Impl(const Options& options)
-      : reader_(options.ldb_path),
+  Impl(const Options& options, std::unique_ptr<rpc::AccessControl> access)
+      : access_(std::move(access)),
+        reader_(options.ldb_path),
         service_(&reader_, Clock::Real(),
-                 SidecarService::Options{options.max_list_rows, options.max_list_duration}) {}
+                 SidecarService::Options{options.max_list_rows, options.max_list_duration,
+                                         access_.get()}) {}
 
   absl::Status Serve(const rpc::ServerOptions& options) {
     absl::StatusOr<std::unique_ptr<rpc::Server>> server =
@@ -32,7 +35,8 @@ class SidecarServer::Impl {
   void Shutdown(absl::Duration grace) { server_->Shutdown(grace); }
 
  private:
-  // The server goes first and the reader last: calls use the service, and their rows the reader.
+  // The server goes first: calls use the service, and their rows the reader.
+  const std::unique_ptr<rpc::AccessControl> access_;
   ldb::Reader reader_;
   SidecarService service_;
   std::unique_ptr<rpc::Server> server_;
@@ -43,7 +47,10 @@ absl::StatusOr<std::unique_ptr<SidecarServer>> SidecarServer::Start(const Option
     return absl::InvalidArgumentError(
         absl::StrCat("max_list_rows must be at least 1, is ", options.max_list_rows));
   }
-  auto impl = std::make_unique<Impl>(options);
+  absl::StatusOr<std::unique_ptr<rpc::AccessControl>> access =
+      rpc::AccessControl::Create(options.server.access);
+  if (!access.ok()) return access.status();
+  auto impl = std::make_unique<Impl>(options, *std::move(access));
   absl::Status status = impl->Serve(options.server);
   if (!status.ok()) return status;
   LOG(INFO) << "event=sidecar_started listen=" << absl::StrJoin(impl->addresses(), ",")

@@ -15,7 +15,7 @@
 namespace ctlstore::sidecar {
 
 // Serves the Sidecar API from Start() until Shutdown() or its destruction, also while there is no
-// LDB yet. Thread-safe.
+// LDB yet. Every call takes the role reader, where roles are set up. Thread-safe.
 class SidecarServer {
  public:
   struct Options {

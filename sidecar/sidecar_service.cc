@@ -12,6 +12,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "common/rpc/access_control.h"
+#include "common/rpc/caller.h"
 #include "common/rpc/proto_conversion.h"
 #include "common/rpc/status_conversion.h"
 #include "common/schema/errors.h"
@@ -52,11 +54,14 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
   grpc::ServerUnaryReactor* GetRow(grpc::CallbackServerContext* context,
                                    const v1::GetRowRequest* request,
                                    v1::GetRowResponse* response) override {
-    return Answer(context, GetRow(*request, response));
+    const absl::Status access = CheckAccess(*context);
+    return Answer(context, access.ok() ? GetRow(*request, response) : access);
   }
 
   grpc::ServerWriteReactor<v1::ListRowsResponse>* ListRows(
-      grpc::CallbackServerContext*, const v1::ListRowsRequest* request) override {
+      grpc::CallbackServerContext* context, const v1::ListRowsRequest* request) override {
+    const absl::Status access = CheckAccess(*context);
+    if (!access.ok()) return new ListRowsCall(access);
     const absl::StatusOr<int64_t> limit = LimitOf(*request);
     if (!limit.ok()) return new ListRowsCall(limit.status());
     const absl::StatusOr<TableName> name = NormalizeName(request->family(), request->table());
@@ -74,10 +79,18 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
                                       const v1::GetStatusRequest*,
                                       v1::GetStatusResponse* response) override {
-    return Answer(context, GetStatus(response));
+    const absl::Status access = CheckAccess(*context);
+    return Answer(context, access.ok() ? GetStatus(response) : access);
   }
 
  private:
+  absl::Status CheckAccess(const grpc::CallbackServerContext& context) const {
+    if (options_.access == nullptr || !options_.access->has_roles()) return absl::OkStatus();
+    const absl::StatusOr<rpc::Caller> caller = options_.access->Identify(context);
+    if (!caller.ok()) return caller.status();
+    return rpc::RequireRole(*caller, rpc::Role::kReader);
+  }
+
   static grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
                                           const absl::Status& status) {
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
