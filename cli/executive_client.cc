@@ -18,7 +18,7 @@ class ExecutiveClient::Impl {
  public:
   explicit Impl(Options options)
       : options_(std::move(options)),
-        stub_(v1::Executive::NewStub(rpc::NewChannel(options_.address))) {}
+        stub_(v1::Executive::NewStub(rpc::NewChannel(options_.address, options_.channel))) {}
 
   template <typename Request, typename Response>
   using Method = grpc::Status (v1::Executive::Stub::*)(grpc::ClientContext*, const Request&,
@@ -56,7 +56,8 @@ class ExecutiveClient::Impl {
     Response response;
     const absl::Status status =
         rpc::FromGrpcStatus((stub_.get()->*method)(&context, request, &response));
-    if (!status.ok()) return ExplainCallError(status, "executive", options_.address);
+    if (!status.ok())
+      return ExplainCallError(status, "executive", options_.address, options_.channel);
     return response;
   }
 

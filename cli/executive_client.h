@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "cli/import/importer.h"
+#include "common/rpc/client.h"
 #include "common/schema/names.h"
 #include "common/schema/table_schema.h"
 #include "ctlstore/v1/executive.pb.h"
@@ -26,6 +27,8 @@ class ExecutiveClient : public Importer::Executive {
   struct Options {
     // As in --executive.
     std::string address;
+    // TLS, and the token that proves a role.
+    rpc::ChannelOptions channel;
     // How long one call may take.
     absl::Duration timeout = absl::Seconds(30);
     // Who writes; may be empty for calls that need no writer.

@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "cli/exit_status.h"
 #include "cli/subprocess.h"
+#include "common/rpc/testing/certificates.h"
 
 namespace ctlstore::cli {
 namespace {
@@ -54,10 +55,11 @@ class ProgramTest : public testing::Test {
 
   // What follows --executive_listen and --sidecar_listen.
   std::unique_ptr<Subprocess> NewDev(const std::string& executive, const std::string& sidecar,
-                                     const std::string& data_dir) {
-    return std::make_unique<Subprocess>(
-        folder_, Arguments{program_, "dev", "--data_dir=" + data_dir,
-                           "--executive_listen=" + executive, "--sidecar_listen=" + sidecar});
+                                     const std::string& data_dir, const Arguments& more = {}) {
+    Arguments arguments = {program_, "dev", "--data_dir=" + data_dir,
+                           "--executive_listen=" + executive, "--sidecar_listen=" + sidecar};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return std::make_unique<Subprocess>(folder_, arguments);
   }
 
   // The rest of the line that begins with `label`.
@@ -341,6 +343,57 @@ TEST_F(ProgramTest, ExitStatusesTellWhatHappened) {
   secret_file_.clear();
   EXPECT_EQ(Run({"put", "demo", "pairs", "k=1"}).status, kExitUsage);
   StopDev(SIGINT);
+}
+
+TEST_F(ProgramTest, DevWithTlsAndRoles) {
+  const rpc::testing::CertificateAuthority ca;
+  const rpc::testing::Certificate server = ca.IssueServer();
+  WriteFile("ca.pem", ca.cert());
+  WriteFile("server.pem", server.cert);
+  WriteFile("server.key", server.key);
+  WriteFile("reader", "reader-token-0123456789\n");
+  // In a folder whose path is short, as sockets have it.
+  char folder[] = "/tmp/ctlstore_XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string data = folder;
+  dev_ = NewDev(
+      "127.0.0.1:0", "127.0.0.1:0", data,
+      {"--tls_cert_file=" + folder_ + "/server.pem", "--tls_key_file=" + folder_ + "/server.key",
+       "--reader_token_file=" + folder_ + "/reader"});
+  ASSERT_TRUE(dev_->WaitForOutput("ctlstore is ready\n", kPatience))
+      << dev_->output() << dev_->errors();
+  EXPECT_TRUE(absl::StrContains(dev_->output(), "--token_file=" + data + "/admin.token"));
+  executive_ = LineAfter(dev_->output(), "executive (writes)");
+  sidecar_ = LineAfter(dev_->output(), "sidecar (reads)");
+
+  Outcome outcome = Run({"status"});
+  EXPECT_EQ(outcome.status, kExitUnavailable);
+  EXPECT_TRUE(absl::StrContains(outcome.errors, "--client_tls")) << outcome.errors;
+  const Arguments tls = {"--client_tls", "--client_tls_ca_file=" + folder_ + "/ca.pem"};
+  outcome = Run({"status", tls[0], tls[1]});
+  EXPECT_EQ(outcome.status, kExitRefused);
+  EXPECT_TRUE(absl::StrContains(outcome.errors, "--token_file")) << outcome.errors;
+  Do({"status", tls[0], tls[1], "--token_file=" + folder_ + "/reader"});
+  Do({"family", "list", tls[0], tls[1], "--token_file=" + data + "/admin.token"});
+  outcome = Run({"status", "--sidecar=192.0.2.1:1331", "--token_file=" + folder_ + "/reader"});
+  EXPECT_EQ(outcome.status, kExitRefused);
+  EXPECT_TRUE(absl::StrContains(outcome.errors, "in clear")) << outcome.errors;
+  StopDev(SIGINT);
+  std::filesystem::remove_all(data);
+}
+
+TEST_F(ProgramTest, BeyondLoopbackServersAskForProtection) {
+  const auto refused = [](const Outcome& outcome) {
+    EXPECT_NE(outcome.status, kExitOk);
+    const std::string all = outcome.output + outcome.errors;
+    for (const char* word : {"0.0.0.0:0", "--tls_cert_file", "--admin_token_file", "--insecure"}) {
+      EXPECT_TRUE(absl::StrContains(all, word)) << all;
+    }
+  };
+  refused(Run({"dev", "--data_dir=" + data_dir(), "--executive_listen=0.0.0.0:0"}));
+  refused(Run({"dev", "--data_dir=" + data_dir(), "--sidecar_listen=0.0.0.0:0"}));
+  refused(Run({"sidecar", "--ldb=" + folder_ + "/ldb.db", "--listen=0.0.0.0:0"}));
+  refused(Run({"executive", "--ctldb=sqlite://" + folder_ + "/ctldb.db", "--listen=0.0.0.0:0"}));
 }
 
 TEST_F(ProgramTest, WritersAndTheirCookies) {

@@ -39,10 +39,13 @@ std::unique_ptr<RowReader> ReaderFromFlags() {
   if (!absl::GetFlag(FLAGS_ldb).empty()) {
     return std::make_unique<LdbRowReader>(ldb::LdbPathFromFlags());
   }
-  return std::make_unique<SidecarRowReader>(rpc::SidecarAddressFromFlags(), CallTimeoutFromFlags());
+  return std::make_unique<SidecarRowReader>(rpc::SidecarAddressFromFlags(),
+                                            rpc::ChannelOptionsFromFlags(), CallTimeoutFromFlags());
 }
 
-std::vector<std::string> ReaderFlags() { return {"ldb", "sidecar", "call_timeout_ms", "json"}; }
+std::vector<std::string> ReaderFlags() {
+  return Joined({"ldb", "sidecar", "call_timeout_ms", "json"}, ChannelFlags());
+}
 
 Arguments From(const Arguments& arguments, size_t first) {
   return Arguments(arguments.begin() + first, arguments.end());

@@ -3,6 +3,7 @@
 #include <functional>
 #include <string>
 
+#include "cli/shared_flags.h"
 #include "common/base/logging.h"
 #include "executive/executive_flags.h"
 #include "heartbeat/heartbeat_flags.h"
@@ -52,7 +53,8 @@ std::vector<Command> ServiceCommands() {
               "Writes through an executive (--executive), in the name of a writer whose secret\n"
               "is in --writer_secret_file or in the variable CTLSTORE_WRITER_SECRET.",
               {"heartbeat/", "common/rpc/metrics_flags"},
-              {"executive", "writer", "writer_secret_file"}, heartbeat::RunHeartbeat),
+              Joined({"executive", "writer", "writer_secret_file"}, ChannelFlags()),
+              heartbeat::RunHeartbeat),
   };
 }
 

@@ -41,6 +41,9 @@ absl::StatusOr<HeartbeatRunner::Options> HeartbeatOptionsFromFlags() {
   absl::Status status = ReadHeartbeatFlags(&options);
   if (!status.ok()) return status;
   options.executive = rpc::ExecutiveAddressFromFlags();
+  options.channel = rpc::ChannelOptionsFromFlags();
+  status = rpc::CheckChannel(options.executive, options.channel);
+  if (!status.ok()) return status;
   absl::StatusOr<rpc::WriterCredentials> credentials =
       rpc::WriterCredentialsFromFlags(kDefaultWriter);
   if (!credentials.ok()) return credentials.status();

@@ -20,7 +20,7 @@ namespace ctlstore::heartbeat {
 class HeartbeatRunner::Impl {
  public:
   explicit Impl(const Options& options)
-      : client_(options.executive, options.credentials, options.call_timeout),
+      : client_(options.executive, options.channel, options.credentials, options.call_timeout),
         executive_(&client_, &registry_),
         heartbeat_(&executive_, Clock::Real(), options.heartbeat),
         states_([this] { return state(); }),
@@ -79,6 +79,10 @@ HeartbeatRunner::HeartbeatRunner(const Options& options) : impl_(std::make_uniqu
   LOG(INFO) << "event=heartbeat_started executive=" << options.executive
             << " writer=" << options.credentials.writer
             << " interval=" << absl::FormatDuration(options.heartbeat.interval);
+  if (rpc::GoesInClear(options.executive, options.channel)) {
+    LOG(WARNING) << "event=secret_in_clear executive=" << options.executive
+                 << " advice=\"set --client_tls, so that nobody reads the writer's secret\"";
+  }
 }
 HeartbeatRunner::~HeartbeatRunner() = default;
 

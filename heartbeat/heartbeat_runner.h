@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/rpc/client.h"
 #include "common/rpc/http_server.h"
 #include "common/rpc/writer_metadata.h"
 #include "heartbeat/heartbeat.h"
@@ -23,6 +24,9 @@ class HeartbeatRunner {
   struct Options {
     // "host:port" or "unix:/path".
     std::string executive;
+    // TLS, and the token that proves the role admin. Without that role the writer, the family and
+    // the table have to be there.
+    rpc::ChannelOptions channel;
     // The writer in whose name heartbeats are written; it is registered where it is not known.
     rpc::WriterCredentials credentials;
     Heartbeat::Options heartbeat;

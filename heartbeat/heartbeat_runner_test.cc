@@ -22,6 +22,7 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/ctldb/connection.h"
+#include "common/rpc/testing/certificates.h"
 #include "common/rpc/testing/scrape.h"
 #include "executive/executive_server.h"
 
@@ -116,6 +117,27 @@ TEST_F(HeartbeatRunnerTest, WritesTheTimeIntoItsTable) {
                   });
   ASSERT_TRUE(status.ok()) << status;
   EXPECT_EQ(rows, 1);
+}
+
+TEST_F(HeartbeatRunnerTest, WritesOverTls) {
+  const rpc::testing::CertificateAuthority ca;
+  const rpc::testing::Certificate server = ca.IssueServer();
+  rpc::testing::ReplaceFile(folder_ + "/ca.pem", ca.cert());
+  rpc::testing::ReplaceFile(folder_ + "/server.pem", server.cert);
+  rpc::testing::ReplaceFile(folder_ + "/server.key", server.key);
+  executive_options_.server.listen = {"127.0.0.1:0"};
+  executive_options_.server.tls.cert_file = folder_ + "/server.pem";
+  executive_options_.server.tls.key_file = folder_ + "/server.key";
+  StartExecutive();
+  options_.executive = executive_->addresses()[0];
+  runner_ = std::make_unique<HeartbeatRunner>(options_);
+  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 0; }));
+  EXPECT_THAT(runner_->state().last_error.ToString(), HasSubstr("--client_tls"));
+  options_.channel.tls.enabled = true;
+  options_.channel.tls.ca_file = folder_ + "/ca.pem";
+  options_.channel.token = "admin-token-0123456789";
+  runner_ = std::make_unique<HeartbeatRunner>(options_);
+  EXPECT_TRUE(Wrote()) << runner_->state().last_error;
 }
 
 TEST_F(HeartbeatRunnerTest, BeginsWhenTheExecutiveComes) {

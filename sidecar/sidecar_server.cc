@@ -12,6 +12,7 @@
 #include "absl/synchronization/mutex.h"
 #include "common/base/clock.h"
 #include "common/ldb/reader.h"
+#include "common/rpc/access_control.h"
 #include "common/rpc/call_metrics.h"
 #include "common/rpc/metrics_server.h"
 #include "common/rpc/readiness_watch.h"
@@ -22,10 +23,12 @@ namespace ctlstore::sidecar {
 
 class SidecarServer::Impl {
  public:
-  explicit Impl(const Options& options)
-      : reader_(options.ldb_path),
+  Impl(const Options& options, std::unique_ptr<rpc::AccessControl> access)
+      : access_(std::move(access)),
+        reader_(options.ldb_path),
         service_(&reader_, Clock::Real(),
-                 SidecarService::Options{options.max_list_rows, options.max_list_duration},
+                 SidecarService::Options{options.max_list_rows, options.max_list_duration,
+                                         access_.get()},
                  &calls_),
         states_(&reader_, Clock::Real()) {}
 
@@ -61,6 +64,7 @@ class SidecarServer::Impl {
   }
 
  private:
+  const std::unique_ptr<rpc::AccessControl> access_;
   prometheus::Registry registry_;
   rpc::CallMetrics calls_{"grpc", &registry_};
   // The servers go first and the reader last: calls use the service, and their rows the reader.
@@ -78,7 +82,10 @@ absl::StatusOr<std::unique_ptr<SidecarServer>> SidecarServer::Start(const Option
     return absl::InvalidArgumentError(
         absl::StrCat("max_list_rows must be at least 1, is ", options.max_list_rows));
   }
-  auto impl = std::make_unique<Impl>(options);
+  absl::StatusOr<std::unique_ptr<rpc::AccessControl>> access =
+      rpc::AccessControl::Create(options.server.access);
+  if (!access.ok()) return access.status();
+  auto impl = std::make_unique<Impl>(options, *std::move(access));
   absl::Status status = impl->Serve(options);
   if (!status.ok()) return status;
   LOG(INFO) << "event=sidecar_started listen=" << absl::StrJoin(impl->addresses(), ",")

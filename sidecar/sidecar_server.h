@@ -17,7 +17,8 @@
 namespace ctlstore::sidecar {
 
 // Serves the Sidecar API from Start() until Shutdown() or its destruction, also while there is no
-// LDB yet; the health service then says that it is not serving. Thread-safe.
+// LDB yet; the health service then says that it is not serving. Every call takes the role reader,
+// where roles are set up. Thread-safe.
 class SidecarServer {
  public:
   struct Options {

@@ -11,6 +11,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
@@ -19,6 +20,7 @@
 #include "common/ldb/ldb_writer.h"
 #include "common/rpc/client.h"
 #include "common/rpc/status_conversion.h"
+#include "common/rpc/testing/certificates.h"
 #include "common/rpc/testing/scrape.h"
 #include "common/schema/errors.h"
 #include "ctlstore/v1/sidecar.grpc.pb.h"
@@ -26,6 +28,7 @@
 namespace ctlstore::sidecar {
 namespace {
 
+using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
 
@@ -104,8 +107,8 @@ class SidecarServerTest : public ::testing::Test {
     ASSERT_TRUE(status.ok()) << status;
   }
 
-  static std::unique_ptr<v1::Sidecar::Stub> Stub(const std::string& address) {
-    rpc::ChannelOptions options;
+  static std::unique_ptr<v1::Sidecar::Stub> Stub(const std::string& address,
+                                                 rpc::ChannelOptions options = {}) {
     options.own_connection = true;
     return v1::Sidecar::NewStub(rpc::NewChannel(address, options));
   }
@@ -260,6 +263,90 @@ TEST_F(SidecarServerTest, IsReadyAndServingWhileTheLdbCanBeRead) {
   std::filesystem::remove_all(options_.ldb_path);
   EXPECT_TRUE(Eventually([&] { return ready() == 503; }));
   EXPECT_TRUE(Eventually([&] { return Health() == kNotServing; }));
+}
+
+// With each role, each call.
+class SidecarRolesTest : public SidecarServerTest {
+ protected:
+  void SetUp() override {
+    SidecarServerTest::SetUp();
+    WriteLdb();
+    options_.server.access.admin_token_file = folder_ + "/admin";
+    options_.server.access.reader_token_file = folder_ + "/reader";
+    rpc::testing::ReplaceFile(folder_ + "/admin", "admin-token-0123456789");
+    rpc::testing::ReplaceFile(folder_ + "/reader", "reader-token-0123456789");
+    Start();
+  }
+
+  // The codes of GetRow, ListRows and GetStatus.
+  std::vector<absl::StatusCode> CallAll(const std::string& token) {
+    rpc::ChannelOptions options;
+    options.token = token;
+    const auto stub = Stub(server_->addresses()[0], options);
+    v1::GetRowResponse row;
+    v1::ListRowsResponse page;
+    v1::GetStatusResponse state;
+    std::vector<absl::StatusCode> codes;
+    for (const absl::Status& status :
+         {GetRow(stub.get(), &row), ListRows(stub.get(), &page), GetStatus(stub.get(), &state)}) {
+      codes.push_back(status.code());
+      if (status.ok()) continue;
+      EXPECT_EQ(ErrorReason(status), reason::kNoRole) << status;
+    }
+    // Who is refused learns nothing.
+    EXPECT_EQ(row.has_row(), codes[0] == absl::StatusCode::kOk);
+    EXPECT_EQ(page.rows_size() == 1, codes[1] == absl::StatusCode::kOk);
+    EXPECT_EQ(state.ldb_path().empty(), codes[2] != absl::StatusCode::kOk);
+    return codes;
+  }
+};
+
+TEST_F(SidecarRolesTest, ReadersMayCallEverything) {
+  EXPECT_THAT(CallAll("reader-token-0123456789"), Each(absl::StatusCode::kOk));
+}
+
+TEST_F(SidecarRolesTest, AdminsMayCallEverything) {
+  EXPECT_THAT(CallAll("admin-token-0123456789"), Each(absl::StatusCode::kOk));
+}
+
+TEST_F(SidecarRolesTest, WithoutAProvenRoleNothingMayBeCalled) {
+  EXPECT_THAT(CallAll(""), Each(absl::StatusCode::kUnauthenticated));
+  EXPECT_THAT(CallAll("other-token-0123456789"), Each(absl::StatusCode::kUnauthenticated));
+}
+
+TEST_F(SidecarServerTest, ServesOverTlsToReadersByCertificate) {
+  WriteLdb();
+  const rpc::testing::CertificateAuthority ca;
+  const rpc::testing::Certificate server = ca.IssueServer();
+  const rpc::testing::Certificate client = ca.IssueClient("app");
+  rpc::testing::ReplaceFile(folder_ + "/ca.pem", ca.cert());
+  rpc::testing::ReplaceFile(folder_ + "/server.pem", server.cert);
+  rpc::testing::ReplaceFile(folder_ + "/server.key", server.key);
+  rpc::testing::ReplaceFile(folder_ + "/client.pem", client.cert);
+  rpc::testing::ReplaceFile(folder_ + "/client.key", client.key);
+  options_.server.tls.cert_file = folder_ + "/server.pem";
+  options_.server.tls.key_file = folder_ + "/server.key";
+  options_.server.tls.client_ca_file = folder_ + "/ca.pem";
+  options_.server.access.reader_identities = {"app"};
+  options_.server.listen = {"0.0.0.0:0"};
+  Start();
+  const std::string address = server_->addresses()[0];
+  const std::string local = "127.0.0.1" + address.substr(address.rfind(':'));
+  rpc::ChannelOptions options;
+  options.tls.enabled = true;
+  options.tls.ca_file = folder_ + "/ca.pem";
+  v1::GetRowResponse row;
+  EXPECT_EQ(GetRow(Stub(local, options).get(), &row).code(), absl::StatusCode::kUnauthenticated);
+  options.tls.cert_file = folder_ + "/client.pem";
+  options.tls.key_file = folder_ + "/client.key";
+  const absl::Status status = GetRow(Stub(local, options).get(), &row);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+TEST_F(SidecarServerTest, RefusesToListenBeyondLoopbackUnprotected) {
+  options_.server.listen = {"0.0.0.0:0"};
+  const auto server = SidecarServer::Start(options_);
+  EXPECT_EQ(server.status().code(), absl::StatusCode::kFailedPrecondition) << server.status();
 }
 
 TEST_F(SidecarServerTest, RefusesALimitBelowOneRow) {

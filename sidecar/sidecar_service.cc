@@ -13,6 +13,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/rpc/access_control.h"
+#include "common/rpc/caller.h"
 #include "common/rpc/proto_conversion.h"
 #include "common/rpc/status_conversion.h"
 #include "common/schema/errors.h"
@@ -58,14 +60,17 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
                                    const v1::GetRowRequest* request,
                                    v1::GetRowResponse* response) override {
     const absl::Time begin = absl::Now();
-    return Answer(context, "GetRow", begin, GetRow(*request, response));
+    const absl::Status access = CheckAccess(*context);
+    return Answer(context, "GetRow", begin, access.ok() ? GetRow(*request, response) : access);
   }
 
   grpc::ServerWriteReactor<v1::ListRowsResponse>* ListRows(
-      grpc::CallbackServerContext*, const v1::ListRowsRequest* request) override {
+      grpc::CallbackServerContext* context, const v1::ListRowsRequest* request) override {
     ListRowsCall::OnEnd on_end = [this, begin = absl::Now()](absl::StatusCode code) {
       Record("ListRows", code, begin);
     };
+    const absl::Status access = CheckAccess(*context);
+    if (!access.ok()) return new ListRowsCall(access, std::move(on_end));
     const absl::StatusOr<int64_t> limit = LimitOf(*request);
     if (!limit.ok()) return new ListRowsCall(limit.status(), std::move(on_end));
     const absl::StatusOr<TableName> name = NormalizeName(request->family(), request->table());
@@ -84,10 +89,18 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
                                       const v1::GetStatusRequest*,
                                       v1::GetStatusResponse* response) override {
     const absl::Time begin = absl::Now();
-    return Answer(context, "GetStatus", begin, GetStatus(response));
+    const absl::Status access = CheckAccess(*context);
+    return Answer(context, "GetStatus", begin, access.ok() ? GetStatus(response) : access);
   }
 
  private:
+  absl::Status CheckAccess(const grpc::CallbackServerContext& context) const {
+    if (options_.access == nullptr || !options_.access->has_roles()) return absl::OkStatus();
+    const absl::StatusOr<rpc::Caller> caller = options_.access->Identify(context);
+    if (!caller.ok()) return caller.status();
+    return rpc::RequireRole(*caller, rpc::Role::kReader);
+  }
+
   grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const char* method,
                                    absl::Time begin, const absl::Status& status) {
     Record(method, status.code(), begin);
