@@ -72,8 +72,9 @@ class Connection {
                                           absl::Span<const ValueView> parameters = {}) = 0;
 
   // Runs one statement for each of the rows of parameters, in their order, in as few round trips as
-  // the database allows. In each column, values that are not null are of one kind. After an error
-  // some may have run: it is for transactions that then roll back, to a savepoint at least.
+  // the database allows; fewest where in each column all values that are not null are of one kind.
+  // Errors as Execute(); they do not tell the row. After an error some may have run: it is for
+  // transactions that then roll back, to a savepoint at least.
   virtual absl::Status ExecuteMany(absl::string_view sql,
                                    absl::Span<const absl::Span<const ValueView>> rows);
 
@@ -87,11 +88,14 @@ class Connection {
   // A transaction that reads one consistent state.
   virtual absl::Status BeginRead() = 0;
 
-  // Within a transaction: remembers its state, in place of what was remembered before.
+  // Within a transaction of either kind: remembers its state, in place of what was remembered
+  // before.
   virtual absl::Status SetSavepoint() = 0;
 
-  // Back to the state remembered last, which stays remembered. Where the whole transaction is lost
-  // (in_transaction() is false), UNAVAILABLE.
+  // Back to the state remembered last, which stays remembered; locks taken since may stay. Where
+  // the whole transaction is lost (in_transaction() is false), UNAVAILABLE (CTLDB_BUSY, or
+  // CTLDB_UNAVAILABLE with the connection). INTERNAL where nothing was remembered in this
+  // transaction.
   virtual absl::Status RollbackToSavepoint() = 0;
 
   // Ends the transaction. UNAVAILABLE with reason OUTCOME_UNKNOWN where the connection broke before

@@ -5,10 +5,14 @@
 
 #include <cfloat>
 #include <cstdint>
+#include <deque>
 #include <limits>
+#include <memory>
+#include <random>
 #include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -21,6 +25,7 @@ namespace ctlstore::ctldb {
 namespace {
 
 using ::ctlstore::ctldb::testing::CtldbTest;
+using ::ctlstore::ctldb::testing::MariadbServer;
 using ::ctlstore::ctldb::testing::MustOpen;
 using ::ctlstore::ctldb::testing::MustQuery;
 using ::ctlstore::ctldb::testing::MustSchema;
@@ -28,6 +33,7 @@ using ::ctlstore::ctldb::testing::NewTarget;
 using ::ctlstore::ctldb::testing::Rows;
 using ::ctlstore::ctldb::testing::SharedMariadbServer;
 using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -432,6 +438,322 @@ TEST_P(ConnectionTest, SaysUnavailableWhereThereIsNoDatabase) {
 
 // What only one kind does.
 
+// The values of rows, with what ExecuteMany() takes.
+class ManyRows {
+ public:
+  ManyRows() = default;
+  explicit ManyRows(std::vector<std::vector<Value>> rows) {
+    for (std::vector<Value>& row : rows) Add(std::move(row));
+  }
+  ManyRows(const ManyRows&) = delete;
+  ManyRows& operator=(const ManyRows&) = delete;
+
+  void Add(std::vector<Value> row) {
+    rows_.push_back(std::move(row));
+    views_.emplace_back(rows_.back().begin(), rows_.back().end());
+    spans_.emplace_back(views_.back());
+  }
+
+  const std::deque<std::vector<Value>>& rows() const { return rows_; }
+  absl::Span<const absl::Span<const ValueView>> spans() const { return spans_; }
+
+ private:
+  // Elements stay where they are.
+  std::deque<std::vector<Value>> rows_;
+  std::deque<std::vector<ValueView>> views_;
+  std::vector<absl::Span<const ValueView>> spans_;
+};
+
+TEST_P(ConnectionTest, WritesManyRowsExactly) {
+  const TableSchema schema = AllTypes();
+  std::unique_ptr<Connection> connection = OpenWith(schema);
+  std::string every_byte;
+  for (int i = 0; i < 256; ++i) every_byte.push_back(static_cast<char>(i));
+  const Value null;
+  const ManyRows rows({
+      // Columns that begin with null, and one that is null for long.
+      {Value::Integer(1), null, null, null, null, null, null},
+      {Value::Integer(2), Value::Text(""), Value::Integer(0), Value::Decimal(0), Value::Text(""),
+       Value::Bytes(""), null},
+      {Value::Integer(3), null, Value::Integer(std::numeric_limits<int64_t>::min()), null, null,
+       Value::Bytes(every_byte), null},
+      {Value::Integer(4), Value::Text("it's \"q\" \\ ?"), null, Value::Decimal(DBL_MAX),
+       Value::Text(std::string(70000, 'x')), null, null},
+      {Value::Integer(5), Value::Text("\xF0\x9F\x98\x80"),
+       Value::Integer(std::numeric_limits<int64_t>::max()), Value::Decimal(5e-324),
+       Value::Text("NULL"), Value::Bytes(std::string(1, '\0')), null},
+      {Value::Integer(6), Value::Text(" x "), Value::Integer(9007199254740993), Value::Decimal(0.1),
+       Value::Text(std::string(251, 'y')), Value::Bytes(std::string(65536, '\xFF')),
+       Value::Bytes(every_byte.substr(1))},
+      {Value::Integer(7), null, null, null, null, null, null},
+  });
+  absl::Status (*const kWays[])(Connection*, absl::string_view,
+                                absl::Span<const absl::Span<const ValueView>>) = {
+      [](Connection* c, absl::string_view sql, auto spans) { return c->ExecuteMany(sql, spans); },
+      // What databases get that know no better way.
+      [](Connection* c, absl::string_view sql, auto spans) {
+        return c->Connection::ExecuteMany(sql, spans);
+      },
+  };
+  for (const auto way : kWays) {
+    ASSERT_TRUE(connection->Execute("DELETE FROM fam___all_types").ok());
+    ASSERT_TRUE(connection->BeginWrite().ok());
+    absl::Status status = way(connection.get(), sql::UpsertSql(schema), rows.spans());
+    ASSERT_TRUE(status.ok()) << status;
+    ASSERT_TRUE(connection->Commit().ok());
+    const Rows read =
+        MustQuery(connection.get(), "SELECT id, s, i, d, t, b, y FROM fam___all_types ORDER BY id");
+    ASSERT_EQ(read.size(), rows.rows().size());
+    for (size_t i = 0; i < read.size(); ++i) EXPECT_THAT(read[i], ElementsAreArray(rows.rows()[i]));
+  }
+}
+
+TEST_P(ConnectionTest, WritesManyRowsOfRandomValuesAndSizes) {
+  const TableSchema schema = AllTypes();
+  std::unique_ptr<Connection> connection = OpenWith(schema);
+  std::mt19937 random(77);
+  const auto bytes = [&random](size_t limit) {
+    std::string data(random() % 4 == 0 ? 0 : random() % limit, '\0');
+    for (char& c : data) c = static_cast<char>('a' + random() % 26);
+    return data;
+  };
+  for (int round = 0; round < 60; ++round) {
+    ASSERT_TRUE(connection->Execute("DELETE FROM fam___all_types").ok());
+    ManyRows rows;
+    const int count = static_cast<int>(random() % 150);
+    // Some columns have many nulls, others few.
+    const unsigned nulls = 1 + random() % 8;
+    const size_t limit = random() % 10 == 0 ? 60000 : 300;
+    for (int i = 0; i < count; ++i) {
+      std::vector<Value> row = {Value::Integer(i),
+                                Value::Text(bytes(191)),
+                                Value::Integer(static_cast<int64_t>(random()) << (random() % 30)),
+                                Value::Decimal(random() / 16.0),
+                                Value::Text(bytes(limit)),
+                                Value::Bytes(bytes(limit)),
+                                Value::Bytes(bytes(255))};
+      // Whole numbers may stand for decimals.
+      if (random() % 5 == 0) row[3] = Value::Integer(static_cast<int64_t>(random() % 1000));
+      for (size_t j = 1; j < row.size(); ++j) {
+        if (random() % nulls == 0) row[j] = Value();
+      }
+      rows.Add(std::move(row));
+    }
+    ASSERT_TRUE(connection->BeginWrite().ok());
+    absl::Status status = connection->ExecuteMany(sql::UpsertSql(schema), rows.spans());
+    ASSERT_TRUE(status.ok()) << status;
+    ASSERT_TRUE(connection->Commit().ok());
+    const Rows read =
+        MustQuery(connection.get(), "SELECT id, s, i, d, t, b, y FROM fam___all_types ORDER BY id");
+    ASSERT_EQ(read.size(), rows.rows().size());
+    for (size_t i = 0; i < read.size(); ++i) {
+      std::vector<Value> expected = rows.rows()[i];
+      if (expected[3].kind() == ValueKind::kInteger) {
+        expected[3] = Value::Decimal(static_cast<double>(expected[3].integer()));
+      }
+      ASSERT_EQ(read[i], expected) << "round " << round;
+    }
+  }
+}
+
+TEST_P(ConnectionTest, UsesOneStatementForOneRowAndForMany) {
+  std::unique_ptr<Connection> connection = OpenWith(Named());
+  const std::string upsert = sql::UpsertSql(Named());
+  for (int i = 0; i < 5; ++i) {
+    const ManyRows rows({{Value::Text("a"), Value::Integer(i)},
+                         {Value::Text("b"), Value::Integer(i)},
+                         {Value::Text("c"), Value()}});
+    ASSERT_TRUE(connection->ExecuteMany(upsert, rows.spans()).ok());
+    ASSERT_TRUE(Upsert(connection.get(), Named(), {"b", -i}).ok());
+    ASSERT_TRUE(connection->ExecuteMany(upsert, rows.spans().first(1)).ok());
+    ASSERT_TRUE(connection->ExecuteMany(upsert, {}).ok());
+    ASSERT_TRUE(Upsert(connection.get(), Named(), {"d", ValueView()}).ok());
+    EXPECT_THAT(MustQuery(connection.get(), "SELECT name, n FROM fam___named ORDER BY name"),
+                ElementsAre(ElementsAre(Value::Text("a"), Value::Integer(i)),
+                            ElementsAre(Value::Text("b"), Value::Integer(-i)),
+                            ElementsAre(Value::Text("c"), Value()),
+                            ElementsAre(Value::Text("d"), Value())));
+  }
+  // In their order, also where rows have the same key; and other statements than upserts.
+  const ManyRows twice(
+      {{Value::Text("a"), Value::Integer(1)}, {Value::Text("a"), Value::Integer(2)}});
+  ASSERT_TRUE(connection->ExecuteMany(upsert, twice.spans()).ok());
+  EXPECT_THAT(MustQuery(connection.get(), "SELECT n FROM fam___named WHERE name = 'a'"),
+              ElementsAre(ElementsAre(Value::Integer(2))));
+  const ManyRows updates(
+      {{Value::Integer(7), Value::Text("a")}, {Value::Integer(8), Value::Text("b")}});
+  ASSERT_TRUE(
+      connection->ExecuteMany("UPDATE fam___named SET n = ? WHERE name = ?", updates.spans()).ok());
+  EXPECT_THAT(MustQuery(connection.get(), "SELECT n FROM fam___named WHERE n > 0 ORDER BY n"),
+              ElementsAre(ElementsAre(Value::Integer(7)), ElementsAre(Value::Integer(8))));
+  const ManyRows names({{Value::Text("a")}, {Value::Text("nobody")}, {Value::Text("c")}});
+  ASSERT_TRUE(connection->ExecuteMany(sql::DeleteSql(Named()), names.spans()).ok());
+  EXPECT_EQ(Count(connection.get(), "fam___named"), 2);
+  ASSERT_TRUE(
+      connection->ExecuteMany("SELECT n FROM fam___named WHERE name = ?", names.spans()).ok());
+  EXPECT_EQ(Count(connection.get(), "fam___named"), 2);
+}
+
+TEST_P(ConnectionTest, WritesManyRowsLargerThanAPacket) {
+  const TableSchema schema = AllTypes();
+  std::unique_ptr<Connection> connection = OpenWith(schema);
+  ManyRows rows;
+  for (int i = 0; i < 30; ++i) {
+    rows.Add({Value::Integer(i), Value(), Value(), Value(),
+              i % 3 == 0 ? Value() : Value::Text(std::string(512 * 1024, 'a' + i % 26)),
+              i % 4 == 0 ? Value() : Value::Bytes(std::string(256 * 1024, static_cast<char>(i))),
+              Value()});
+  }
+  ASSERT_TRUE(connection->BeginWrite().ok());
+  absl::Status status = connection->ExecuteMany(sql::UpsertSql(schema), rows.spans());
+  ASSERT_TRUE(status.ok()) << status;
+  ASSERT_TRUE(connection->Commit().ok());
+  const Rows read = MustQuery(connection.get(), "SELECT t, b FROM fam___all_types ORDER BY id");
+  ASSERT_EQ(read.size(), rows.rows().size());
+  for (size_t i = 0; i < read.size(); ++i) {
+    EXPECT_TRUE(read[i][0] == rows.rows()[i][4]) << i;
+    EXPECT_TRUE(read[i][1] == rows.rows()[i][5]) << i;
+  }
+}
+
+TEST_P(ConnectionTest, NamesErrorsOfManyRowsAsThoseOfOne) {
+  std::unique_ptr<Connection> connection = OpenWith(Named());
+  const std::string insert = "INSERT INTO fam___named (name, n) VALUES (?, ?)";
+  ASSERT_TRUE(connection->Execute(insert, {"SECRET", 0}).ok());
+  const auto run = [&](const std::string& sql, std::vector<std::vector<Value>> values) {
+    EXPECT_TRUE(connection->BeginWrite().ok());
+    const absl::Status status = connection->ExecuteMany(sql, ManyRows(std::move(values)).spans());
+    EXPECT_THAT(std::string(status.message()), Not(HasSubstr("SECRET")));
+    EXPECT_TRUE(connection->in_transaction());
+    EXPECT_FALSE(connection->broken());
+    connection->Rollback();
+    EXPECT_EQ(Count(connection.get(), "fam___named"), 1);
+    return status;
+  };
+  const auto row = [](std::string name, int n) {
+    return std::vector<Value>{Value::Text(std::move(name)), Value::Integer(n)};
+  };
+  EXPECT_EQ(run(insert, {row("a", 1), row("SECRET", 2), row("b", 3)}).code(),
+            absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(
+      run(insert, {row("a", 1), row("b", 2), row("SECRET" + std::string(190, 'x'), 3)}).code(),
+      absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(run(insert, {row("a", 1), {Value(), Value::Integer(2)}}).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(run(insert, {row("a", 1), {Value::Text("b")}}).code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(run(insert, {{}, {}}).code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(ErrorReason(run("INSERT INTO fam___missing (name, n) VALUES (?, ?)",
+                            {row("a", 1), row("b", 2)})),
+            reason::kTableNotFound);
+  EXPECT_EQ(run("INSERT nonsense (?, ?)", {row("a", 1), row("b", 2)}).code(),
+            absl::StatusCode::kInternal);
+  // The connection is as good as before.
+  EXPECT_TRUE(run(insert, {row("a", 1), row("b", 2)}).ok());
+}
+
+TEST_P(ConnectionTest, WritesManyRowsIntoATableThatHasChangedSinceItPrepared) {
+  std::unique_ptr<Connection> connection = OpenWith(Named());
+  std::unique_ptr<Connection> other = Open();
+  const ManyRows rows({{Value::Text("a"), Value::Integer(1)}, {Value::Text("b"), Value()}});
+  ASSERT_TRUE(connection->ExecuteMany(sql::UpsertSql(Named()), rows.spans()).ok());
+  for (const std::string& statement :
+       other->dialect().AddFields(Named().name(), {{"x", FieldType::kText}})) {
+    ASSERT_TRUE(other->Execute(statement).ok());
+  }
+  absl::Status status = connection->ExecuteMany(sql::UpsertSql(Named()), rows.spans());
+  ASSERT_TRUE(status.ok()) << status;
+  ASSERT_TRUE(other->Execute("DROP TABLE fam___named").ok());
+  status = connection->ExecuteMany(sql::UpsertSql(Named()), rows.spans());
+  EXPECT_EQ(ErrorReason(status), reason::kTableNotFound) << status;
+  ASSERT_TRUE(other->Execute(other->dialect().CreateTable(Named())).ok());
+  status = connection->ExecuteMany(sql::UpsertSql(Named()), rows.spans());
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(Count(other.get(), "fam___named"), 2);
+}
+
+TEST_P(ConnectionTest, GoesBackToTheLastSavepoint) {
+  std::unique_ptr<Connection> connection = OpenWith(Named());
+  const auto names = [&] {
+    std::string all;
+    for (const auto& row :
+         MustQuery(connection.get(), "SELECT name FROM fam___named ORDER BY name")) {
+      all += row[0].data();
+    }
+    return all;
+  };
+  ASSERT_TRUE(connection->BeginWrite().ok());
+  ASSERT_TRUE(Upsert(connection.get(), Named(), {"a", 1}).ok());
+  ASSERT_TRUE(connection->SetSavepoint().ok());
+  ASSERT_TRUE(Upsert(connection.get(), Named(), {"b", 1}).ok());
+  ASSERT_TRUE(connection->RollbackToSavepoint().ok());
+  EXPECT_EQ(names(), "a");
+  ASSERT_TRUE(Upsert(connection.get(), Named(), {"c", 1}).ok());
+  ASSERT_TRUE(connection->RollbackToSavepoint().ok());
+  EXPECT_EQ(names(), "a");
+  ASSERT_TRUE(Upsert(connection.get(), Named(), {"d", 1}).ok());
+  ASSERT_TRUE(connection->SetSavepoint().ok());
+  ASSERT_TRUE(connection->SetSavepoint().ok());
+  ASSERT_TRUE(Upsert(connection.get(), Named(), {"e", 1}).ok());
+  // A statement that fails leaves the savepoint.
+  EXPECT_FALSE(Upsert(connection.get(), Named(), {std::string(192, 'x'), 1}).ok());
+  ASSERT_TRUE(connection->RollbackToSavepoint().ok());
+  EXPECT_EQ(names(), "ad");
+  EXPECT_TRUE(connection->in_transaction());
+  ASSERT_TRUE(Upsert(connection.get(), Named(), {"f", 1}).ok());
+  ASSERT_TRUE(connection->Commit().ok());
+  EXPECT_EQ(names(), "adf");
+
+  // What follows a savepoint is rolled back with the rest.
+  ASSERT_TRUE(connection->BeginWrite().ok());
+  ASSERT_TRUE(Upsert(connection.get(), Named(), {"g", 1}).ok());
+  ASSERT_TRUE(connection->SetSavepoint().ok());
+  ASSERT_TRUE(Upsert(connection.get(), Named(), {"h", 1}).ok());
+  connection->Rollback();
+  EXPECT_EQ(names(), "adf");
+}
+
+TEST_P(ConnectionTest, HasOneSavepointHoweverOftenItIsSet) {
+  std::unique_ptr<Connection> connection = OpenWith(Named());
+  ASSERT_TRUE(connection->BeginWrite().ok());
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(connection->SetSavepoint().ok());
+  EXPECT_TRUE(connection->Execute("RELEASE SAVEPOINT ctlstore").ok());
+  EXPECT_FALSE(connection->Execute("RELEASE SAVEPOINT ctlstore").ok());
+}
+
+TEST_P(ConnectionTest, KnowsNoSavepointThatWasNotSetInItsTransaction) {
+  std::unique_ptr<Connection> connection = OpenWith(Named());
+  EXPECT_EQ(connection->SetSavepoint().code(), absl::StatusCode::kInternal);
+  EXPECT_EQ(ErrorReason(connection->RollbackToSavepoint()), reason::kCtldbBusy);
+  for (const bool commit : {true, false}) {
+    ASSERT_TRUE(connection->BeginWrite().ok());
+    EXPECT_EQ(connection->RollbackToSavepoint().code(), absl::StatusCode::kInternal);
+    EXPECT_TRUE(connection->in_transaction());
+    ASSERT_TRUE(connection->SetSavepoint().ok());
+    if (commit) {
+      ASSERT_TRUE(connection->Commit().ok());
+    } else {
+      connection->Rollback();
+    }
+  }
+  ASSERT_TRUE(connection->BeginWrite().ok());
+  EXPECT_EQ(connection->RollbackToSavepoint().code(), absl::StatusCode::kInternal);
+}
+
+TEST_P(ConnectionTest, HasSavepointsAlsoWhereItOnlyReads) {
+  OpenWith(Named());
+  options_.read_only = true;
+  std::unique_ptr<Connection> reader = Open();
+  ASSERT_TRUE(reader->BeginRead().ok());
+  ASSERT_TRUE(reader->SetSavepoint().ok());
+  EXPECT_FALSE(Upsert(reader.get(), Named(), {"a", 1}).ok());
+  ASSERT_TRUE(reader->RollbackToSavepoint().ok());
+  EXPECT_EQ(Count(reader.get(), "fam___named"), 0);
+  const ManyRows rows({{Value::Text("a"), Value::Integer(1)}, {Value::Text("b"), Value()}});
+  EXPECT_EQ(reader->ExecuteMany(sql::UpsertSql(Named()), rows.spans()).code(),
+            absl::StatusCode::kFailedPrecondition);
+  ASSERT_TRUE(reader->Commit().ok());
+}
+
 class MariadbConnectionTest : public ::testing::Test {
  protected:
   const Target target_ = NewTarget(Target::Kind::kMariadb);
@@ -604,6 +926,113 @@ TEST_F(MariadbConnectionTest, SaysUnavailableWhereTheServerIsFull) {
   EXPECT_EQ(ErrorReason(second.status()), reason::kCtldbUnavailable) << second.status();
 }
 
+TEST_F(MariadbConnectionTest, WritesManyRowsInFewRoundTrips) {
+  std::unique_ptr<Connection> connection = MustOpen(target_);
+  ASSERT_TRUE(connection->Execute(connection->dialect().CreateTable(Named())).ok());
+  const auto round_trips = [&] {
+    return std::stoll(
+        MustQuery(connection.get(), "SHOW SESSION STATUS LIKE 'Questions'")[0][1].data());
+  };
+  ManyRows rows;
+  for (int i = 0; i < 1000; ++i) rows.Add({Value::Text(absl::StrCat("n", i)), Value::Integer(i)});
+  const int64_t before = round_trips();
+  ASSERT_TRUE(connection->ExecuteMany(sql::UpsertSql(Named()), rows.spans()).ok());
+  EXPECT_LE(round_trips() - before, 5);
+  EXPECT_EQ(MustQuery(connection.get(), "SELECT name FROM fam___named").size(), 1000u);
+}
+
+TEST_F(MariadbConnectionTest, KeepsToTheServersPacketLimit) {
+  const TableSchema schema = AllTypes();
+  ASSERT_TRUE(SharedMariadbServer()->RunSql("SET GLOBAL max_allowed_packet = 1048576").ok());
+  std::unique_ptr<Connection> connection = MustOpen(target_);
+  ASSERT_TRUE(SharedMariadbServer()->RunSql("SET GLOBAL max_allowed_packet = 16777216").ok());
+  ASSERT_TRUE(connection->Execute(connection->dialect().CreateTable(schema)).ok());
+  ManyRows rows;
+  for (int i = 0; i < 60; ++i) {
+    rows.Add({Value::Integer(i), Value(), Value(), Value(),
+              Value::Text(std::string(i == 30 ? 768 * 1024 : 100 * 1024, 'x')), Value(), Value()});
+  }
+  absl::Status status = connection->ExecuteMany(sql::UpsertSql(schema), rows.spans());
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(MustQuery(connection.get(), "SELECT id FROM fam___all_types").size(), 60u);
+}
+
+TEST(MariadbBinaryLogTest, WritesManyRowsWhateverItHolds) {
+  absl::StatusOr<std::unique_ptr<MariadbServer>> server =
+      MariadbServer::Start({"--log-bin=binlog", "--server-id=1"});
+  ASSERT_TRUE(server.ok()) << server.status();
+  const ManyRows rows({{Value::Text("a"), Value::Integer(1)},
+                       {Value::Text("b"), Value()},
+                       {Value::Text("a"), Value::Integer(2)}});
+  // A log of statements only cannot hold bulk executions.
+  for (const char* format : {"ROW", "MIXED", "STATEMENT"}) {
+    ASSERT_TRUE((*server)->RunSql(absl::StrCat("SET GLOBAL binlog_format = ", format)).ok());
+    std::unique_ptr<Connection> connection = MustOpen((*server)->NewDatabase());
+    ASSERT_TRUE(connection->Execute(connection->dialect().CreateTable(Named())).ok());
+    for (int repeat = 0; repeat < 2; ++repeat) {
+      ASSERT_TRUE(connection->BeginWrite().ok());
+      absl::Status status = connection->ExecuteMany(sql::UpsertSql(Named()), rows.spans());
+      ASSERT_TRUE(status.ok()) << format << ": " << status;
+      ASSERT_TRUE(connection->Commit().ok());
+    }
+    EXPECT_THAT(MustQuery(connection.get(), "SELECT name, n FROM fam___named ORDER BY name"),
+                ElementsAre(ElementsAre(Value::Text("a"), Value::Integer(2)),
+                            ElementsAre(Value::Text("b"), Value())));
+  }
+}
+
+TEST_F(MariadbConnectionTest, LosesItsTransactionAndSavepointInADeadlock) {
+  std::unique_ptr<Connection> connections[] = {MustOpen(target_), MustOpen(target_)};
+  ASSERT_TRUE(connections[0]->Execute(connections[0]->dialect().CreateTable(Named())).ok());
+  const ManyRows rows(
+      {{Value::Text("a"), Value::Integer(1)}, {Value::Text("b"), Value::Integer(1)}});
+  ASSERT_TRUE(connections[0]->ExecuteMany(sql::UpsertSql(Named()), rows.spans()).ok());
+
+  const std::string update = "UPDATE fam___named SET n = ? WHERE name = ?";
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_TRUE(connections[i]->BeginWrite().ok());
+    ASSERT_TRUE(connections[i]->Execute(update, {2 + i, i == 0 ? "a" : "b"}).ok());
+    ASSERT_TRUE(connections[i]->SetSavepoint().ok());
+  }
+  // One waits for the other, which then waits for the one.
+  absl::Status results[2];
+  std::thread thread([&] {
+    const ManyRows own(
+        {{Value::Integer(4), Value::Text("a")}, {Value::Integer(4), Value::Text("b")}});
+    results[0] = connections[0]->ExecuteMany(update, own.spans());
+  });
+  const ManyRows own(
+      {{Value::Integer(5), Value::Text("b")}, {Value::Integer(5), Value::Text("a")}});
+  results[1] = connections[1]->ExecuteMany(update, own.spans());
+  thread.join();
+  ASSERT_NE(results[0].ok(), results[1].ok()) << results[0] << results[1];
+  const int loser = results[0].ok() ? 1 : 0;
+  EXPECT_EQ(ErrorReason(results[loser]), reason::kCtldbBusy) << results[loser];
+  EXPECT_FALSE(connections[loser]->in_transaction());
+  EXPECT_FALSE(connections[loser]->broken());
+  EXPECT_EQ(ErrorReason(connections[loser]->RollbackToSavepoint()), reason::kCtldbBusy);
+  ASSERT_TRUE(connections[1 - loser]->Commit().ok());
+  const int64_t n = loser == 0 ? 5 : 4;
+  EXPECT_THAT(MustQuery(connections[loser].get(), "SELECT n FROM fam___named"),
+              ElementsAre(ElementsAre(Value::Integer(n)), ElementsAre(Value::Integer(n))));
+  // It can be tried again at once.
+  ASSERT_TRUE(connections[loser]->BeginWrite().ok());
+  EXPECT_EQ(connections[loser]->RollbackToSavepoint().code(), absl::StatusCode::kInternal);
+  ASSERT_TRUE(connections[loser]->ExecuteMany(update, own.spans()).ok());
+  ASSERT_TRUE(connections[loser]->Commit().ok());
+}
+
+TEST_F(MariadbConnectionTest, SaysUnavailableWhereASavepointWentWithItsConnection) {
+  std::unique_ptr<Connection> connection = MustOpen(target_);
+  const int64_t id = IdOf(connection.get());
+  ASSERT_TRUE(connection->BeginWrite().ok());
+  ASSERT_TRUE(connection->SetSavepoint().ok());
+  KillAndWait(id);
+  EXPECT_EQ(ErrorReason(connection->RollbackToSavepoint()), reason::kCtldbUnavailable);
+  EXPECT_FALSE(connection->in_transaction());
+  EXPECT_EQ(ErrorReason(connection->RollbackToSavepoint()), reason::kCtldbUnavailable);
+}
+
 class SqliteConnectionTest : public ::testing::Test {
  protected:
   const Target target_ = NewTarget(Target::Kind::kSqlite);
@@ -631,6 +1060,26 @@ TEST_F(SqliteConnectionTest, RefusesAFileThatIsNoDatabase) {
   fclose(file);
   absl::StatusOr<std::unique_ptr<Connection>> connection = Connection::Open(target_, {});
   EXPECT_EQ(connection.status().code(), absl::StatusCode::kInternal) << connection.status();
+}
+
+TEST_F(SqliteConnectionTest, SaysBusyWhereAStatementHasLostTheTransaction) {
+  std::unique_ptr<Connection> connection = MustOpen(target_);
+  ASSERT_TRUE(connection->Execute("CREATE TABLE t (id INT PRIMARY KEY)").ok());
+  ASSERT_TRUE(connection->BeginWrite().ok());
+  ASSERT_TRUE(connection->SetSavepoint().ok());
+  const ManyRows rows({{Value::Integer(1)}, {Value::Integer(1)}, {Value::Integer(2)}});
+  EXPECT_EQ(connection->ExecuteMany("INSERT OR ROLLBACK INTO t VALUES (?)", rows.spans()).code(),
+            absl::StatusCode::kAlreadyExists);
+  EXPECT_FALSE(connection->in_transaction());
+  EXPECT_EQ(ErrorReason(connection->RollbackToSavepoint()), reason::kCtldbBusy);
+  EXPECT_THAT(MustQuery(connection.get(), "SELECT id FROM t"), ElementsAre());
+  // The next transaction, of this connection or another one, is not kept from beginning.
+  std::unique_ptr<Connection> other = MustOpen(target_);
+  for (Connection* next : {connection.get(), other.get()}) {
+    ASSERT_TRUE(next->BeginWrite().ok());
+    EXPECT_EQ(next->RollbackToSavepoint().code(), absl::StatusCode::kInternal);
+    ASSERT_TRUE(next->Commit().ok());
+  }
 }
 
 TEST_F(SqliteConnectionTest, KeepsTheWalBoundedAlsoUnderAReader) {

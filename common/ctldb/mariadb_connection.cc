@@ -1,6 +1,7 @@
 #include "common/ctldb/mariadb_connection.h"
 
 #include <mariadb/mysql.h>
+#include <mariadb/mysqld_error.h>
 #include <signal.h>
 
 #include <algorithm>
@@ -29,6 +30,11 @@ constexpr unsigned int kBinaryCharacterSet = 63;
 // What a text or bytes column first gets; most values fit.
 constexpr size_t kFirstColumnBytes = 1024;
 
+// The rows of one bulk execution: enough that round trips no longer count.
+constexpr size_t kMaxBulkBytes = size_t{4} << 20;
+// What a value takes beside its data at most: its indicator and its length.
+constexpr size_t kBulkValueOverhead = 10;
+
 constexpr char kSqlMode[] =
     "ANSI_QUOTES,STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO,"
     "NO_BACKSLASH_ESCAPES";
@@ -53,6 +59,27 @@ void SetUpLibrary() {
 bool ChangesTables(absl::string_view sql) {
   return absl::StartsWithIgnoreCase(sql, "CREATE ") || absl::StartsWithIgnoreCase(sql, "ALTER ") ||
          absl::StartsWithIgnoreCase(sql, "DROP ") || absl::StartsWithIgnoreCase(sql, "TRUNCATE ");
+}
+
+// How many of the first rows fit into `max_bytes` and have values of one kind in each column;
+// `rows` is not empty, and the answer at least 1.
+size_t RowsOfNextBulk(absl::Span<const absl::Span<const ValueView>> rows, size_t max_bytes) {
+  std::vector<ValueKind> kinds(rows[0].size(), ValueKind::kNull);
+  size_t bytes = 0;
+  for (size_t fitting = 0; fitting < rows.size(); ++fitting) {
+    for (size_t i = 0; i < kinds.size(); ++i) {
+      const ValueView& value = rows[fitting][i];
+      bytes += kBulkValueOverhead;
+      if (value.is_null()) continue;
+      if (kinds[i] == ValueKind::kNull) kinds[i] = value.kind();
+      if (kinds[i] != value.kind()) return fitting;
+      if (value.kind() == ValueKind::kText || value.kind() == ValueKind::kBytes) {
+        bytes += value.data().size();
+      }
+    }
+    if (bytes > max_bytes) return std::max<size_t>(fitting, 1);
+  }
+  return rows.size();
 }
 
 std::string Where(const Target& target) {
@@ -83,7 +110,80 @@ class MariadbConnection::PreparedStatement {
     return mysql_stmt_execute(handle_) == 0;
   }
 
+  // The same for many rows at once. In each column, values that are not null are of one kind.
+  bool ExecuteBulk(absl::Span<const absl::Span<const ValueView>> rows) {
+    std::vector<BulkColumn> columns(rows[0].size());
+    binds_.assign(columns.size(), MYSQL_BIND{});
+    for (size_t i = 0; i < columns.size(); ++i) columns[i].Bind(rows, i, &binds_[i]);
+    const bool executed = SetArraySize(static_cast<unsigned int>(rows.size())) &&
+                          mysql_stmt_bind_param(handle_, binds_.data()) == 0 &&
+                          mysql_stmt_execute(handle_) == 0;
+    // An array size that stayed would make the next execution a bulk one.
+    SetArraySize(0);
+    return executed;
+  }
+
  private:
+  // The values of one column, as the bulk protocol's functions want them: an array of numbers, or
+  // of pointers and lengths, and one that says which are null.
+  class BulkColumn {
+   public:
+    void Bind(absl::Span<const absl::Span<const ValueView>> rows, size_t column, MYSQL_BIND* bind) {
+      ValueKind kind = ValueKind::kNull;
+      for (size_t i = 0; i < rows.size() && kind == ValueKind::kNull; ++i) {
+        kind = rows[i][column].kind();
+      }
+      indicators_.reserve(rows.size());
+      for (const absl::Span<const ValueView> row : rows) {
+        indicators_.push_back(row[column].is_null() ? STMT_INDICATOR_NULL : STMT_INDICATOR_NONE);
+      }
+      bind->u.indicator = indicators_.data();
+      switch (kind) {
+        case ValueKind::kInteger:
+          integers_.reserve(rows.size());
+          for (const absl::Span<const ValueView> row : rows) {
+            integers_.push_back(row[column].is_null() ? 0 : row[column].integer());
+          }
+          bind->buffer_type = MYSQL_TYPE_LONGLONG;
+          bind->buffer = integers_.data();
+          return;
+        case ValueKind::kDecimal:
+          decimals_.reserve(rows.size());
+          for (const absl::Span<const ValueView> row : rows) {
+            decimals_.push_back(row[column].is_null() ? 0 : row[column].decimal());
+          }
+          bind->buffer_type = MYSQL_TYPE_DOUBLE;
+          bind->buffer = decimals_.data();
+          return;
+        case ValueKind::kNull:
+        case ValueKind::kText:
+        case ValueKind::kBytes:
+          data_.reserve(rows.size());
+          lengths_.reserve(rows.size());
+          for (const absl::Span<const ValueView> row : rows) {
+            const absl::string_view data = row[column].data();
+            data_.push_back(data.empty() ? "" : data.data());
+            lengths_.push_back(data.size());
+          }
+          bind->buffer_type = kind == ValueKind::kBytes ? MYSQL_TYPE_LONG_BLOB : MYSQL_TYPE_STRING;
+          bind->buffer = data_.data();
+          bind->length = lengths_.data();
+          return;
+      }
+    }
+
+   private:
+    std::vector<int64_t> integers_;
+    std::vector<double> decimals_;
+    std::vector<const char*> data_;
+    std::vector<unsigned long> lengths_;  // NOLINT: the library's type
+    std::vector<char> indicators_;
+  };
+
+  bool SetArraySize(unsigned int size) {
+    return mysql_stmt_attr_set(handle_, STMT_ATTR_ARRAY_SIZE, &size) == 0;
+  }
+
   void Bind(size_t i, const ValueView& value) {
     MYSQL_BIND& bind = binds_[i];
     switch (value.kind()) {
@@ -349,6 +449,11 @@ absl::Status MariadbConnection::Connect(const Target& target, const ConnectionOp
     broken_ = true;
     return DatabaseUnavailable(absl::StrCat(where_, ": TLS is asked for, but the server has none"));
   }
+  // The upper half of the capabilities, which only MariaDB has.
+  unsigned long capabilities = 0;  // NOLINT: the library's type
+  bulk_supported_ = mariadb_get_infov(mysql_, MARIADB_CONNECTION_EXTENDED_SERVER_CAPABILITIES,
+                                      &capabilities) == 0 &&
+                    (capabilities & (MARIADB_CLIENT_STMT_BULK_OPERATIONS >> 32)) != 0;
   return absl::OkStatus();
 }
 
@@ -369,11 +474,12 @@ absl::Status MariadbConnection::SetUpSession(const ConnectionOptions& options) {
 
   std::string collation;
   absl::Status status = Query(
-      "SELECT collation_name FROM information_schema.collations "
+      "SELECT collation_name, @@max_allowed_packet FROM information_schema.collations "
       "WHERE collation_name IN ('utf8mb4_nopad_bin', 'utf8mb4_0900_bin') "
       "ORDER BY collation_name DESC LIMIT 1",
       {}, [&](absl::Span<const ValueView> row) {
         collation = std::string(row[0].data());
+        max_bulk_bytes_ = std::min(kMaxBulkBytes, static_cast<size_t>(row[1].integer()) / 2);
         return absl::OkStatus();
       });
   if (!status.ok()) return status;
@@ -434,15 +540,20 @@ absl::StatusOr<MariadbConnection::PreparedStatement*> MariadbConnection::Prepare
   return statements_.Add(sql, std::move(statement));
 }
 
+absl::Status MariadbConnection::CheckParameters(const PreparedStatement& statement,
+                                                size_t given) const {
+  const size_t wanted = mysql_stmt_param_count(statement.handle());
+  if (wanted == given) return absl::OkStatus();
+  return absl::InternalError(
+      absl::StrCat("a statement with ", wanted, " parameters was given ", given));
+}
+
 absl::StatusOr<MariadbConnection::PreparedStatement*> MariadbConnection::Run(
     absl::string_view sql, absl::Span<const ValueView> parameters) {
   absl::StatusOr<PreparedStatement*> statement = Prepare(sql);
   if (!statement.ok()) return statement.status();
-  const size_t wanted = mysql_stmt_param_count((*statement)->handle());
-  if (wanted != parameters.size()) {
-    return absl::InternalError(
-        absl::StrCat("a statement with ", wanted, " parameters was given ", parameters.size()));
-  }
+  absl::Status fits = CheckParameters(**statement, parameters.size());
+  if (!fits.ok()) return fits;
   if (!(*statement)->Execute(parameters)) return Failed(**statement);
   return *statement;
 }
@@ -466,6 +577,37 @@ absl::StatusOr<int64_t> MariadbConnection::Execute(absl::string_view sql,
     return 0;
   }
   return static_cast<int64_t>(mysql_stmt_affected_rows(handle));
+}
+
+absl::Status MariadbConnection::ExecuteMany(absl::string_view sql,
+                                            absl::Span<const absl::Span<const ValueView>> rows) {
+  absl::Status usable = CheckUsable();
+  if (!usable.ok()) return usable;
+  if (!bulk_supported_ || rows.size() < 2 || rows[0].empty() || ChangesTables(sql)) {
+    return Connection::ExecuteMany(sql, rows);
+  }
+  absl::StatusOr<PreparedStatement*> statement = Prepare(sql);
+  if (!statement.ok()) return statement.status();
+  if (mysql_stmt_field_count((*statement)->handle()) > 0) return Connection::ExecuteMany(sql, rows);
+  for (const absl::Span<const ValueView> row : rows) {
+    absl::Status fits = CheckParameters(**statement, row.size());
+    if (!fits.ok()) return fits;
+  }
+  while (!rows.empty()) {
+    const size_t count = RowsOfNextBulk(rows, max_bulk_bytes_);
+    const bool executed =
+        count == 1 ? (*statement)->Execute(rows[0]) : (*statement)->ExecuteBulk(rows.first(count));
+    if (!executed) {
+      if (mysql_stmt_errno((*statement)->handle()) != ER_BINLOG_NON_SUPPORTED_BULK) {
+        return Failed(**statement);
+      }
+      // The server has refused it before it did anything.
+      bulk_supported_ = false;
+      return Connection::ExecuteMany(sql, rows);
+    }
+    rows.remove_prefix(count);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status MariadbConnection::Query(absl::string_view sql, absl::Span<const ValueView> parameters,
@@ -537,7 +679,9 @@ absl::Status MariadbConnection::SetSavepoint() {
 absl::Status MariadbConnection::RollbackToSavepoint() {
   absl::Status usable = CheckUsable();
   if (!usable.ok()) return usable;
-  if (!in_transaction_) return DatabaseBusy("the transaction is lost");
+  if (!in_transaction_) {
+    return DatabaseBusy(absl::StrCat(where_, ": the transaction with the savepoint is lost"));
+  }
   return ExecuteText("ROLLBACK TO SAVEPOINT ctlstore").status();
 }
 

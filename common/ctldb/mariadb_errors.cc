@@ -107,16 +107,25 @@ MariadbError ClassifyMariadbError(unsigned int code, absl::string_view message,
       error.transaction_lost = true;
       error.status = DatabaseUnavailable(text("the server is read-only"));
       return error;
+    // What a Galera node says while it is not part of its cluster: another connection may find one
+    // that is. It refuses a COMMIT, too, but its part in the cluster may have been lost on the way.
+    case ER_UNKNOWN_COM_ERROR:
+      error.connection_broken = true;
+      error.transaction_lost = true;
+      error.outcome_unknown = true;
+      error.status = DatabaseUnavailable(text("the server is not ready for statements"));
+      return error;
     case ER_BAD_DB_ERROR:
       error.connection_broken = true;
       error.status = DatabaseUnavailable(text("there is no such database on the server"));
       return error;
 
-    // Other transactions are in the way. ER_UNKNOWN_COM_ERROR is what a Galera node answers while
-    // it is not part of its cluster.
+    // Other transactions are in the way. ER_LOCK_DEADLOCK is also how Galera says, at any statement
+    // or at the commit, that the cluster has preferred another node's transaction; nothing of this
+    // one was committed.
     case ER_LOCK_WAIT_TIMEOUT:
     case ER_LOCK_DEADLOCK:
-    case ER_UNKNOWN_COM_ERROR:
+    case ER_LOCK_ABORTED:
     case ER_CHECKREAD:
     case ER_TABLE_DEF_CHANGED:
     case ER_NEED_REPREPARE:

@@ -19,8 +19,8 @@ MariadbError Classify(unsigned int code) {
 }
 
 TEST(MariadbErrorsTest, LostConnectionsAreUnavailableAndLeaveACommitOpen) {
-  for (unsigned int code :
-       {2002u, 2003u, 2005u, 2006u, 2013u, 2026u, 2055u, 1053u, 1927u, 4031u, 5013u, 5014u}) {
+  for (unsigned int code : {2002u, 2003u, 2005u, 2006u, 2013u, 2026u, 2055u, 1047u, 1053u, 1927u,
+                            4031u, 5013u, 5014u}) {
     const MariadbError error = Classify(code);
     EXPECT_EQ(ErrorReason(error.status), reason::kCtldbUnavailable) << code;
     EXPECT_TRUE(error.connection_broken) << code;
@@ -35,7 +35,7 @@ TEST(MariadbErrorsTest, LostConnectionsAreUnavailableAndLeaveACommitOpen) {
 }
 
 TEST(MariadbErrorsTest, OtherTransactionsInTheWayAreBusy) {
-  for (unsigned int code : {1205u, 1213u, 1047u, 1020u, 1412u}) {
+  for (unsigned int code : {1205u, 1213u, 1020u, 1412u, 1689u}) {
     const MariadbError error = Classify(code);
     EXPECT_EQ(ErrorReason(error.status), reason::kCtldbBusy) << code;
     EXPECT_TRUE(RetryDelay(error.status).has_value()) << code;

@@ -195,7 +195,8 @@ absl::Status SqliteConnection::RunControl(const char* sql) {
   return absl::OkStatus();
 }
 
-absl::Status SqliteConnection::Run(absl::string_view sql, absl::Span<const ValueView> parameters,
+absl::Status SqliteConnection::Run(absl::string_view sql,
+                                   absl::Span<const absl::Span<const ValueView>> parameters,
                                    RowVisitor visit, int64_t* changes) {
   *changes = 0;
   absl::Status usable = CheckUsable();
@@ -216,9 +217,10 @@ absl::Status SqliteConnection::Run(absl::string_view sql, absl::Span<const Value
     }
   }
   const size_t wanted = sqlite3_bind_parameter_count(statement->handle());
-  if (wanted != parameters.size()) {
+  for (const absl::Span<const ValueView> given : parameters) {
+    if (wanted == given.size()) continue;
     return absl::InternalError(
-        absl::StrCat("a statement with ", wanted, " parameters was given ", parameters.size()));
+        absl::StrCat("a statement with ", wanted, " parameters was given ", given.size()));
   }
 
   const bool writes = sqlite3_stmt_readonly(statement->handle()) == 0;
@@ -232,7 +234,10 @@ absl::Status SqliteConnection::Run(absl::string_view sql, absl::Span<const Value
     absl::Status turn = turn_->Take(lock_timeout_);
     if (!turn.ok()) return turn;
   }
-  absl::Status status = Step(statement, parameters, visit);
+  absl::Status status;
+  for (size_t i = 0; i < parameters.size() && status.ok(); ++i) {
+    status = Step(statement, parameters[i], visit);
+  }
   if (status.ok() && writes && keep) *changes = database_->changes();
   if (own_turn) {
     if (status.ok()) CheckpointIfLarge();
@@ -270,15 +275,21 @@ absl::Status SqliteConnection::Step(sqlite::Statement* statement,
 absl::StatusOr<int64_t> SqliteConnection::Execute(absl::string_view sql,
                                                   absl::Span<const ValueView> parameters) {
   int64_t changes = 0;
-  absl::Status status = Run(sql, parameters, IgnoreRow, &changes);
+  absl::Status status = Run(sql, {parameters}, IgnoreRow, &changes);
   if (!status.ok()) return status;
   return changes;
+}
+
+absl::Status SqliteConnection::ExecuteMany(absl::string_view sql,
+                                           absl::Span<const absl::Span<const ValueView>> rows) {
+  int64_t changes = 0;
+  return rows.empty() ? CheckUsable() : Run(sql, rows, IgnoreRow, &changes);
 }
 
 absl::Status SqliteConnection::Query(absl::string_view sql, absl::Span<const ValueView> parameters,
                                      RowVisitor visit) {
   int64_t changes = 0;
-  return Run(sql, parameters, visit, &changes);
+  return Run(sql, {parameters}, visit, &changes);
 }
 
 absl::Status SqliteConnection::BeginWrite() {
@@ -316,13 +327,24 @@ absl::Status SqliteConnection::SetSavepoint() {
   absl::Status status = CheckUsable();
   if (!status.ok()) return status;
   if (!in_transaction()) return absl::InternalError("there is no transaction for a savepoint");
-  return RunControl("SAVEPOINT ctlstore");
+  // Savepoints of one name would pile up, each with what is needed to go back to it.
+  if (has_savepoint_) {
+    status = RunControl("RELEASE ctlstore");
+    if (!status.ok()) return status;
+    has_savepoint_ = false;
+  }
+  status = RunControl("SAVEPOINT ctlstore");
+  if (status.ok()) has_savepoint_ = true;
+  return status;
 }
 
 absl::Status SqliteConnection::RollbackToSavepoint() {
   absl::Status status = CheckUsable();
   if (!status.ok()) return status;
-  if (!in_transaction()) return DatabaseBusy("the transaction is lost");
+  if (!in_transaction()) {
+    return DatabaseBusy(absl::StrCat(path_, ": the transaction with the savepoint is lost"));
+  }
+  if (!has_savepoint_) return absl::InternalError("there is no savepoint to go back to");
   return RunControl("ROLLBACK TO ctlstore");
 }
 
@@ -353,6 +375,7 @@ void SqliteConnection::Rollback() {
 void SqliteConnection::EndTransaction() {
   if (mode_ == Mode::kWrite) turn_->Give();
   mode_ = Mode::kNone;
+  has_savepoint_ = false;
 }
 
 void SqliteConnection::CheckpointIfLarge() {

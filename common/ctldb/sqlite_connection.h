@@ -37,6 +37,8 @@ class SqliteConnection final : public Connection {
   const Dialect& dialect() const override { return dialect_; }
   absl::StatusOr<int64_t> Execute(absl::string_view sql,
                                   absl::Span<const ValueView> parameters) override;
+  absl::Status ExecuteMany(absl::string_view sql,
+                           absl::Span<const absl::Span<const ValueView>> rows) override;
   absl::Status Query(absl::string_view sql, absl::Span<const ValueView> parameters,
                      RowVisitor visit) override;
   absl::Status BeginWrite() override;
@@ -58,9 +60,9 @@ class SqliteConnection final : public Connection {
   absl::StatusOr<std::string> JournalMode(const char* pragma);
   // Whether a statement can be run now.
   absl::Status CheckUsable();
-  // Runs one statement and says how many rows it changed.
-  absl::Status Run(absl::string_view sql, absl::Span<const ValueView> parameters, RowVisitor visit,
-                   int64_t* changes);
+  // Runs one statement for each of these and says how many rows the last run changed.
+  absl::Status Run(absl::string_view sql, absl::Span<const absl::Span<const ValueView>> parameters,
+                   RowVisitor visit, int64_t* changes);
   absl::Status Step(sqlite::Statement* statement, absl::Span<const ValueView> parameters,
                     RowVisitor visit);
   // BEGIN, COMMIT and the like.
@@ -85,6 +87,7 @@ class SqliteConnection final : public Connection {
   ino_t inode_ = 0;
   int64_t checkpoint_at_bytes_;
   Mode mode_ = Mode::kNone;
+  bool has_savepoint_ = false;
   bool in_query_ = false;
   bool broken_ = false;
 };

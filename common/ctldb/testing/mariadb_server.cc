@@ -79,8 +79,10 @@ absl::StatusOr<uint16_t> FreePort() {
 
 }  // namespace
 
-MariadbServer::MariadbServer(std::string folder)
-    : folder_(std::move(folder)), socket_(absl::StrCat(folder_, "/socket")) {}
+MariadbServer::MariadbServer(std::string folder, std::vector<std::string> arguments)
+    : folder_(std::move(folder)),
+      socket_(absl::StrCat(folder_, "/socket")),
+      arguments_(std::move(arguments)) {}
 
 MariadbServer::~MariadbServer() {
   Kill();
@@ -88,7 +90,8 @@ MariadbServer::~MariadbServer() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
-absl::StatusOr<std::unique_ptr<MariadbServer>> MariadbServer::Start() {
+absl::StatusOr<std::unique_ptr<MariadbServer>> MariadbServer::Start(
+    std::vector<std::string> arguments) {
   if (access(kServer, X_OK) != 0 || access(kInstaller, X_OK) != 0) {
     return absl::NotFoundError("mariadbd is not installed; it is in Debian's mariadb-server");
   }
@@ -97,7 +100,7 @@ absl::StatusOr<std::unique_ptr<MariadbServer>> MariadbServer::Start() {
   if (mkdtemp(folder) == nullptr) {
     return absl::InternalError(absl::StrCat("cannot make a folder in /tmp: ", strerror(errno)));
   }
-  std::unique_ptr<MariadbServer> server(new MariadbServer(folder));
+  std::unique_ptr<MariadbServer> server(new MariadbServer(folder, std::move(arguments)));
   absl::Status status = server->Install();
   if (!status.ok()) return status;
   // A port that is free now may be taken a moment later.
@@ -154,6 +157,7 @@ absl::Status MariadbServer::Launch() {
       "--max-connections=200",
       "--performance-schema=OFF",
   };
+  command.insert(command.end(), arguments_.begin(), arguments_.end());
   if (geteuid() == 0) command.push_back("--user=root");
   absl::StatusOr<pid_t> pid = Spawn(command, folder_ + "/server.log");
   if (!pid.ok()) return pid.status();

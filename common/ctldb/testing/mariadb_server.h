@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -24,8 +25,10 @@ namespace ctlstore::ctldb::testing {
 // thread-safe, but for the accessors and NewDatabase().
 class MariadbServer {
  public:
-  // Returns when the server answers. NOT_FOUND where mariadbd is not installed.
-  static absl::StatusOr<std::unique_ptr<MariadbServer>> Start();
+  // Returns when the server answers. `arguments` follow those that it is always started with.
+  // NOT_FOUND where mariadbd is not installed.
+  static absl::StatusOr<std::unique_ptr<MariadbServer>> Start(
+      std::vector<std::string> arguments = {});
   ~MariadbServer();
   MariadbServer(const MariadbServer&) = delete;
   MariadbServer& operator=(const MariadbServer&) = delete;
@@ -41,6 +44,8 @@ class MariadbServer {
   absl::Status Restart();
 
   uint16_t port() const { return port_; }
+  // 0 where the server does not run.
+  pid_t pid() const { return pid_; }
   const std::string& socket() const { return socket_; }
 
   // A fresh, empty database. Ends the process where the server does not answer.
@@ -50,7 +55,7 @@ class MariadbServer {
   absl::Status RunSql(const std::string& sql);
 
  private:
-  explicit MariadbServer(std::string folder);
+  MariadbServer(std::string folder, std::vector<std::string> arguments);
 
   absl::Status Install();
   absl::Status Launch();
@@ -61,6 +66,7 @@ class MariadbServer {
 
   const std::string folder_;
   const std::string socket_;
+  const std::vector<std::string> arguments_;
   uint16_t port_ = 0;
   pid_t pid_ = 0;  // 0 where no server runs
 };
