@@ -15,7 +15,8 @@ namespace ctlstore::executive {
 RateWindow::RateWindow(const LimitBook& book, absl::Time now)
     : book_(&book),
       period_(book.PeriodStart(now)),
-      until_next_(period_ + book.options().writer_period - now) {}
+      until_next_(absl::Ceil(period_ + book.options().writer_period - now, absl::Milliseconds(1))) {
+}
 
 absl::StatusOr<RateWindow> RateWindow::Open(const LimitBook& book, absl::Time now,
                                             absl::Span<const std::string> writers,
@@ -62,8 +63,7 @@ absl::Status RateWindow::Take(absl::string_view writer, int64_t rows) {
       ErrorWithReason(
           absl::StatusCode::kResourceExhausted, reason::kRateLimited,
           absl::StrCat(refusal, "; ", rows, " more do not fit: try again in ",
-                       absl::FormatDuration(absl::Ceil(until_next_, absl::Milliseconds(1))),
-                       ", when the next period begins")),
+                       absl::FormatDuration(until_next_), ", when the next period begins")),
       until_next_);
 }
 

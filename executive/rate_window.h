@@ -47,6 +47,7 @@ class RateWindow {
 
   const LimitBook* book_;
   absl::Time period_;
+  // In whole milliseconds, not less than it is.
   absl::Duration until_next_;
   // Of the writers that have a limit.
   absl::flat_hash_map<std::string, Usage> usage_;
