@@ -16,7 +16,8 @@ namespace ctlstore::cli {
 struct Command {
   static constexpr size_t kAnyNumber = std::numeric_limits<size_t>::max();
 
-  // One word, or two of which the first is a group: "get", "family create".
+  // One word, or two or three of which the first is a group: "get", "family create", "limits table
+  // set". Where one command's name begins another's, the longer one that fits is meant.
   std::string name;
   // "FAMILY TABLE KEY..."
   std::string arguments;

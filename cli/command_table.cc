@@ -6,12 +6,16 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "cli/command_flags.h"
 #include "cli/exit_status.h"
 #include "cli/nearest_name.h"
 
 namespace ctlstore::cli {
 namespace {
+
+// In a command's name.
+constexpr size_t kMostWords = 3;
 
 bool IsHelp(const std::string& word) {
   return word == "help" || word == "--help" || word == "-help" || word == "-h";
@@ -23,6 +27,15 @@ std::string FirstWord(const std::string& name) { return name.substr(0, name.find
 
 void CommandTable::Add(const std::string& heading, std::vector<Command> commands) {
   sections_.push_back(Section{heading, std::move(commands)});
+}
+
+const Command* CommandTable::FindNamed(const std::string& name) const {
+  for (const Section& section : sections_) {
+    for (const Command& command : section.commands) {
+      if (command.name == name) return &command;
+    }
+  }
+  return nullptr;
 }
 
 std::vector<const Command*> CommandTable::Group(const std::string& word) const {
@@ -37,16 +50,15 @@ std::vector<const Command*> CommandTable::Group(const std::string& word) const {
 
 absl::StatusOr<const Command*> CommandTable::Find(absl::Span<const std::string> arguments,
                                                   size_t* words) const {
-  const std::string one = arguments.empty() ? "" : arguments[0];
-  const std::string two = arguments.size() < 2 ? "" : absl::StrCat(one, " ", arguments[1]);
+  for (*words = std::min(kMostWords, arguments.size()); *words > 0; --*words) {
+    const Command* command = FindNamed(absl::StrJoin(arguments.first(*words), " "));
+    if (command != nullptr) return command;
+  }
   std::vector<std::string> first_words;
   for (const Section& section : sections_) {
-    for (const Command& command : section.commands) {
-      *words = command.name == two ? 2 : 1;
-      if (command.name == one || command.name == two) return &command;
-      first_words.push_back(FirstWord(command.name));
-    }
+    for (const Command& command : section.commands) first_words.push_back(FirstWord(command.name));
   }
+  const std::string one = arguments.empty() ? "" : arguments[0];
   const std::vector<const Command*> group = Group(one);
   if (group.empty()) {
     const std::string nearest = NearestName(one, first_words);
@@ -107,6 +119,8 @@ int CommandTable::Help(absl::Span<const std::string> arguments, std::ostream& ou
   }
   const std::vector<const Command*> group = Group(arguments[0]);
   if (arguments.size() == 1 && !group.empty()) {
+    const Command* named = FindNamed(arguments[0]);
+    if (named != nullptr) out << Describe(*named) << "\nThere is also:\n\n";
     for (const Command* command : group) {
       out << Usage(*command) << "\n    " << command->summary << ".\n";
     }

@@ -18,7 +18,7 @@ class CommandTable {
  public:
   void Add(const std::string& heading, std::vector<Command> commands);
 
-  // Runs the command that the first one or two of `arguments` name (the program's name is not
+  // Runs the command that the first words of `arguments` name (the program's name is not
   // among them) and returns its exit status. Help goes to `out`, errors to `err`.
   int Run(absl::Span<const std::string> arguments, std::ostream& out, std::ostream& err) const;
 
@@ -30,6 +30,8 @@ class CommandTable {
 
   // The command and how many arguments name it. A usage error suggests what may have been meant.
   absl::StatusOr<const Command*> Find(absl::Span<const std::string> arguments, size_t* words) const;
+  // Null where no command has exactly this name.
+  const Command* FindNamed(const std::string& name) const;
   std::vector<const Command*> Group(const std::string& word) const;
   std::string Overview() const;
   static std::string Describe(const Command& command);

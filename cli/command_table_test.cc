@@ -18,7 +18,8 @@ class CommandTableTest : public testing::Test {
  protected:
   CommandTableTest() {
     table_.Add("First things", {Make("get", 1, 2), Make("list", 0, 0)});
-    table_.Add("Other things", {Make("family create", 1, 1), Make("family list", 0, 0)});
+    table_.Add("Other things", {Make("family create", 1, 1), Make("family list", 0, 0),
+                                Make("limits table set", 1, 1), Make("get more", 1, 1)});
   }
 
   Command Make(const std::string& name, size_t min, size_t max) {
@@ -64,6 +65,25 @@ TEST_F(CommandTableTest, RefusesAWrongNumberOfArguments) {
   EXPECT_EQ(Run({"get", "a", "b", "c"}), kExitUsage);
   EXPECT_TRUE(absl::StrContains(err_.str(), "usage: ctlstore get SOME")) << err_.str();
   EXPECT_EQ(ran_, "");
+}
+
+TEST_F(CommandTableTest, ANameMayHaveThreeWordsAndBeginAnother) {
+  EXPECT_EQ(Run({"limits", "table", "set", "x"}), 42);
+  EXPECT_EQ(ran_, "limits table set");
+  EXPECT_EQ(arguments_, (Arguments{"x"}));
+  EXPECT_EQ(Run({"get", "more", "x"}), 42);
+  EXPECT_EQ(ran_, "get more");
+  EXPECT_EQ(arguments_, (Arguments{"x"}));
+  EXPECT_EQ(Run({"get", "mor"}), 42);
+  EXPECT_EQ(ran_, "get");
+  EXPECT_EQ(Run({"limits", "table"}), kExitUsage);
+  EXPECT_TRUE(absl::StrContains(err_.str(), "'limits' needs one of: table set")) << err_.str();
+
+  for (const Arguments& arguments : {Arguments{"help", "get"}, Arguments{"get", "help"}}) {
+    EXPECT_EQ(Run(arguments), kExitOk);
+    EXPECT_TRUE(absl::StrContains(out_.str(), "More about get\n")) << out_.str();
+    EXPECT_TRUE(absl::StrContains(out_.str(), "ctlstore get more SOME")) << out_.str();
+  }
 }
 
 TEST_F(CommandTableTest, SuggestsWhatMayHaveBeenMeant) {

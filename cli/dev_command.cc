@@ -12,6 +12,7 @@
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "cli/command_result.h"
@@ -20,6 +21,8 @@
 #include "common/base/logging.h"
 #include "common/base/shutdown_signal.h"
 #include "common/ctldb/ctldb_flags.h"
+#include "common/rpc/exposure.h"
+#include "common/rpc/server_flags.h"
 #include "executive/executive_flags.h"
 #include "heartbeat/heartbeat_flags.h"
 #include "reflector/reflector_flags.h"
@@ -70,7 +73,17 @@ absl::StatusOr<DevSystem::Options> OptionsFromFlags() {
   options.connection = *std::move(connection);
   options.executive_listen = absl::GetFlag(FLAGS_executive_listen);
   options.sidecar_listen = absl::GetFlag(FLAGS_sidecar_listen);
-  for (const absl::Status& status : {reflector::ReadReflectorFlags(&options.reflector),
+  absl::StatusOr<rpc::ServerOptions> server = rpc::ServerOptionsWithoutListenFromFlags();
+  if (!server.ok()) return UsageError(server.status().message());
+  options.server = *std::move(server);
+  const absl::Status usable = rpc::CheckServerOptions(options.server);
+  if (!usable.ok()) return UsageError(usable.message());
+  const absl::Status exposure = rpc::CheckExposure(
+      {options.executive_listen, options.sidecar_listen}, rpc::ProtectionOf(options.server));
+  // What is no address is said by whoever is to listen there.
+  if (absl::IsFailedPrecondition(exposure)) return UsageError(exposure.message());
+  for (const absl::Status& status : {executive::ReadExecutiveFlags(&options.executive),
+                                     reflector::ReadReflectorFlags(&options.reflector),
                                      sidecar::ReadSidecarFlags(&options.sidecar),
                                      heartbeat::ReadHeartbeatFlags(&options.heartbeat)}) {
     if (!status.ok()) return UsageError(status.message());
@@ -78,13 +91,28 @@ absl::StatusOr<DevSystem::Options> OptionsFromFlags() {
   return options;
 }
 
-void ShowWhereItIs(const std::string& program, const DevSystem& system) {
+// What clients of an address have to be told besides it.
+std::string AccessFlags(const DevSystem& system, const std::string& address, bool tls) {
+  std::string flags;
+  if (tls && !absl::StartsWith(address, "unix:")) {
+    absl::StrAppend(&flags, " --client_tls --client_tls_ca_file=CA.pem");
+  }
+  if (!system.admin_token_path().empty()) {
+    absl::StrAppend(&flags, " --token_file=", system.admin_token_path());
+  }
+  return flags;
+}
+
+void ShowWhereItIs(const std::string& program, const DevSystem& system, bool tls) {
   const std::string executive = system.executive_address();
   const std::string sidecar = system.sidecar_address();
-  const std::string executive_flag =
-      executive == executive::kDefaultListen ? "" : absl::StrCat(" --executive=", executive);
+  const std::string executive_flag = absl::StrCat(
+      executive == executive::kDefaultListen ? "" : absl::StrCat(" --executive=", executive),
+      AccessFlags(system, executive, tls));
+  const std::string sidecar_access = AccessFlags(system, sidecar, tls);
   const std::string sidecar_flag =
-      sidecar == sidecar::kDefaultListen ? "" : absl::StrCat(" --sidecar=", sidecar);
+      absl::StrCat(sidecar == sidecar::kDefaultListen ? "" : absl::StrCat(" --sidecar=", sidecar),
+                   sidecar_access);
   std::cout << "executive (writes)  " << executive << "\n"
             << "sidecar (reads)     " << sidecar << "\n"
             << "local database      " << system.ldb_path() << "\n"
@@ -98,10 +126,12 @@ void ShowWhereItIs(const std::string& program, const DevSystem& system) {
             << system.writer_secret_path() << executive_flag << "\n"
             << "  " << program << " get demo greetings en" << sidecar_flag << "\n"
             << "  " << program << " list demo greetings" << sidecar_flag << "\n"
-            << "  " << program << " status" << sidecar_flag << "\n"
-            << "  grpcurl -plaintext -d '{\"family\":\"demo\",\"table\":\"greetings\",\"key\":"
-            << "[{\"text\":\"en\"}]}' " << sidecar << " ctlstore.v1.Sidecar/GetRow\n\n"
-            << "Ctrl-C ends it; the data stays.\n\n";
+            << "  " << program << " status" << sidecar_flag << "\n";
+  if (sidecar_access.empty()) {
+    std::cout << "  grpcurl -plaintext -d '{\"family\":\"demo\",\"table\":\"greetings\",\"key\":"
+              << "[{\"text\":\"en\"}]}' " << sidecar << " ctlstore.v1.Sidecar/GetRow\n";
+  }
+  std::cout << "\nCtrl-C ends it; the data stays.\n\n";
 }
 
 absl::Status Dev(const std::string& program) {
@@ -114,7 +144,7 @@ absl::Status Dev(const std::string& program) {
   absl::StatusOr<std::unique_ptr<DevSystem>> system = DevSystem::Start(*options);
   if (absl::IsCancelled(system.status())) return absl::OkStatus();
   if (!system.ok()) return absl::InternalError(system.status().message());
-  ShowWhereItIs(program, **system);
+  ShowWhereItIs(program, **system, options->server.tls.enabled());
 
   while (true) {
     const absl::Status ready =
@@ -143,11 +173,30 @@ Command DevCommand(const std::string& program) {
       "Writes the line 'ctlstore is ready' when a write has gone all the way to the local\n"
       "database. Ctrl-C or SIGTERM ends it; started again, it goes on with the same data.\n\n"
       "With --ctldb=mysql://... the system of record is a MariaDB or MySQL server.";
-  command.flags = {"data_dir", "executive_listen", "sidecar_listen", "poll_interval_ms",
-                   "heartbeat_interval_ms"};
+  command.flags = {"data_dir",
+                   "executive_listen",
+                   "sidecar_listen",
+                   "poll_interval_ms",
+                   "heartbeat_interval_ms",
+                   "enable_destructive_changes",
+                   "table_warn_bytes",
+                   "table_max_bytes",
+                   "writer_max_rows",
+                   "writer_rate_period_ms",
+                   "tls_cert_file",
+                   "tls_key_file",
+                   "tls_client_ca_file",
+                   "tls_require_client_cert",
+                   "admin_token_file",
+                   "reader_token_file",
+                   "admin_identities",
+                   "reader_identities",
+                   "insecure",
+                   "grpc_max_threads"};
   command.flag_files = {"common/ctldb/", "common/base/"};
-  // Fast rather than cheap: there is one host only.
-  command.flag_defaults = {{"poll_interval_ms", "50"}, {"log_level", "warning"}};
+  // Fast rather than cheap: there is one host only, and nobody to be guarded from its writers.
+  command.flag_defaults = {
+      {"poll_interval_ms", "50"}, {"log_level", "warning"}, {"writer_max_rows", "0"}};
   command.run = [program](const std::vector<std::string>& arguments) {
     InitLogging("ctlstore");
     return Returning([&program](const std::vector<std::string>&) { return Dev(program); })(

@@ -90,6 +90,9 @@ class DevSystem::Impl {
     }
     ldb_path_ = absl::StrCat(ldb_folder, "/ldb.db");
 
+    server_ = options.server;
+    absl::Status prepared = PrepareOwnAccess(options.data_dir);
+    if (!prepared.ok()) return prepared;
     absl::Status started = StartExecutive(options);
     if (!started.ok()) return started;
     reflector::ReflectorRunner::Options reflector_options = options.reflector;
@@ -104,7 +107,9 @@ class DevSystem::Impl {
     if (!started.ok()) return started;
 
     heartbeat::HeartbeatRunner::Options heartbeat_options = options.heartbeat;
-    heartbeat_options.executive = executive_address();
+    // Where there are two addresses the second one is the heartbeat's own.
+    heartbeat_options.executive = executive_->addresses().back();
+    heartbeat_options.channel.token_file = server_.access.admin_token_file;
     heartbeat_options.credentials.writer = heartbeat::kDefaultWriter;
     if (options.ctldb.has_value()) {
       absl::StrAppend(&heartbeat_options.credentials.writer, "-",
@@ -143,6 +148,7 @@ class DevSystem::Impl {
   std::string sidecar_address() const { return sidecar_->addresses().front(); }
   const std::string& ldb_path() const { return ldb_path_; }
   const std::string& writer_secret_path() const { return writer_secret_path_; }
+  const std::string& admin_token_path() const { return server_.access.admin_token_file; }
   std::string ctldb_name() const { return ctldb_.ToString(); }
 
   // Writers first, so that nothing fails while it goes down.
@@ -159,11 +165,27 @@ class DevSystem::Impl {
   }
 
  private:
+  // The heartbeat has to get in as well, whatever the servers ask of others.
+  absl::Status PrepareOwnAccess(const std::string& data_dir) {
+    const bool has_roles = rpc::ProtectionOf(server_).roles;
+    if (has_roles && server_.access.admin_token_file.empty()) {
+      server_.access.admin_token_file = absl::StrCat(data_dir, "/admin.token");
+      const absl::StatusOr<std::string> token = ReadOrCreateSecret(server_.access.admin_token_file);
+      if (!token.ok()) return token.status();
+    }
+    if (has_roles || server_.tls.enabled()) {
+      own_socket_ = absl::StrCat("unix:", data_dir, "/executive.sock");
+    }
+    return absl::OkStatus();
+  }
+
   absl::Status StartExecutive(const Options& options) {
-    executive::ExecutiveServer::Options executive_options;
+    executive::ExecutiveServer::Options executive_options = options.executive;
     executive_options.ctldb = ctldb_;
     executive_options.connection = options.connection;
+    executive_options.server = server_;
     executive_options.server.listen = {options.executive_listen};
+    if (!own_socket_.empty()) executive_options.server.listen.push_back(own_socket_);
     executive_options.stop = options.stop;
     absl::StatusOr<std::unique_ptr<executive::ExecutiveServer>> server =
         executive::ExecutiveServer::Start(executive_options);
@@ -177,6 +199,7 @@ class DevSystem::Impl {
   absl::Status StartSidecar(const Options& options) {
     sidecar::SidecarServer::Options sidecar_options = options.sidecar;
     sidecar_options.ldb_path = ldb_path_;
+    sidecar_options.server = server_;
     sidecar_options.server.listen = {options.sidecar_listen};
     absl::StatusOr<std::unique_ptr<sidecar::SidecarServer>> server =
         sidecar::SidecarServer::Start(sidecar_options);
@@ -186,6 +209,9 @@ class DevSystem::Impl {
   }
 
   std::unique_ptr<FileLock> lock_;
+  rpc::ServerOptions server_;
+  // The executive's second address, where it is needed.
+  std::string own_socket_;
   ctldb::Target ctldb_;
   std::string ldb_path_;
   std::string writer_secret_path_;
@@ -213,6 +239,7 @@ std::string DevSystem::executive_address() const { return impl_->executive_addre
 std::string DevSystem::sidecar_address() const { return impl_->sidecar_address(); }
 const std::string& DevSystem::ldb_path() const { return impl_->ldb_path(); }
 const std::string& DevSystem::writer_secret_path() const { return impl_->writer_secret_path(); }
+const std::string& DevSystem::admin_token_path() const { return impl_->admin_token_path(); }
 std::string DevSystem::ctldb_name() const { return impl_->ctldb_name(); }
 void DevSystem::Stop() { impl_->Stop(); }
 

@@ -13,6 +13,8 @@
 #include "absl/types/optional.h"
 #include "common/ctldb/connection.h"
 #include "common/ctldb/target.h"
+#include "common/rpc/server.h"
+#include "executive/executive_server.h"
 #include "heartbeat/heartbeat_runner.h"
 #include "reflector/reflector_runner.h"
 #include "sidecar/sidecar_server.h"
@@ -28,6 +30,11 @@ namespace ctlstore::cli {
 //   writer.secret     a secret for the writer that tries things out
 //   dev.lock          locked while a system uses the folder
 //
+// and, where the servers have TLS or roles:
+//
+//   executive.sock    the executive's Unix socket for the heartbeat
+//   admin.token       a token with the role admin, where no file of such tokens is given
+//
 // Runs from Start() until Stop() or its destruction. Not thread-safe.
 class DevSystem {
  public:
@@ -40,7 +47,10 @@ class DevSystem {
     // "host:port" or "unix:/absolute/path".
     std::string executive_listen;
     std::string sidecar_listen;
+    // For both of them, without the addresses.
+    rpc::ServerOptions server;
     // Of these, what is not said above.
+    executive::ExecutiveServer::Options executive;
     reflector::ReflectorRunner::Options reflector;
     sidecar::SidecarServer::Options sidecar;
     heartbeat::HeartbeatRunner::Options heartbeat;
@@ -66,6 +76,8 @@ class DevSystem {
   std::string sidecar_address() const;
   const std::string& ldb_path() const;
   const std::string& writer_secret_path() const;
+  // A file with a token that has the role admin; empty where there are no roles.
+  const std::string& admin_token_path() const;
   // The system of record's URL, without a secret.
   std::string ctldb_name() const;
 

@@ -18,7 +18,7 @@ class ExecutiveClient::Impl {
  public:
   explicit Impl(Options options)
       : options_(std::move(options)),
-        stub_(v1::Executive::NewStub(rpc::NewChannel(options_.address))) {}
+        stub_(v1::Executive::NewStub(rpc::NewChannel(options_.address, options_.channel))) {}
 
   template <typename Request, typename Response>
   using Method = grpc::Status (v1::Executive::Stub::*)(grpc::ClientContext*, const Request&,
@@ -56,7 +56,8 @@ class ExecutiveClient::Impl {
     Response response;
     const absl::Status status =
         rpc::FromGrpcStatus((stub_.get()->*method)(&context, request, &response));
-    if (!status.ok()) return ExplainCallError(status, "executive", options_.address);
+    if (!status.ok())
+      return ExplainCallError(status, "executive", options_.address, options_.channel);
     return response;
   }
 
@@ -120,6 +121,69 @@ absl::StatusOr<int64_t> ExecutiveClient::AddFields(const TableName& name,
   const auto response = impl_->Call(&v1::Executive::Stub::AddFields, request);
   if (!response.ok()) return response.status();
   return response->sequence();
+}
+
+absl::StatusOr<int64_t> ExecutiveClient::DropTable(const TableName& name) {
+  v1::DropTableRequest request;
+  request.set_family(name.family);
+  request.set_table(name.table);
+  const auto response = impl_->Call(&v1::Executive::Stub::DropTable, request);
+  if (!response.ok()) return response.status();
+  return response->sequence();
+}
+
+absl::StatusOr<int64_t> ExecutiveClient::ClearTable(const TableName& name) {
+  v1::ClearTableRequest request;
+  request.set_family(name.family);
+  request.set_table(name.table);
+  const auto response = impl_->Call(&v1::Executive::Stub::ClearTable, request);
+  if (!response.ok()) return response.status();
+  return response->sequence();
+}
+
+absl::StatusOr<int64_t> ExecutiveClient::ClearFamily(const std::string& family) {
+  v1::ClearFamilyRequest request;
+  request.set_family(family);
+  const auto response = impl_->Call(&v1::Executive::Stub::ClearFamily, request);
+  if (!response.ok()) return response.status();
+  return response->sequence();
+}
+
+absl::StatusOr<v1::ListTableLimitsResponse> ExecutiveClient::ListTableLimits() {
+  return impl_->Call(&v1::Executive::Stub::ListTableLimits, v1::ListTableLimitsRequest());
+}
+
+absl::Status ExecutiveClient::SetTableLimit(const v1::TableLimit& limit) {
+  v1::SetTableLimitRequest request;
+  *request.mutable_limit() = limit;
+  return impl_->Call(&v1::Executive::Stub::SetTableLimit, request).status();
+}
+
+absl::Status ExecutiveClient::DeleteTableLimit(const TableName& name) {
+  v1::DeleteTableLimitRequest request;
+  request.set_family(name.family);
+  request.set_table(name.table);
+  return impl_->Call(&v1::Executive::Stub::DeleteTableLimit, request).status();
+}
+
+absl::StatusOr<v1::ListWriterLimitsResponse> ExecutiveClient::ListWriterLimits() {
+  return impl_->Call(&v1::Executive::Stub::ListWriterLimits, v1::ListWriterLimitsRequest());
+}
+
+absl::Status ExecutiveClient::SetWriterLimit(const v1::WriterLimit& limit) {
+  v1::SetWriterLimitRequest request;
+  *request.mutable_limit() = limit;
+  return impl_->Call(&v1::Executive::Stub::SetWriterLimit, request).status();
+}
+
+absl::Status ExecutiveClient::DeleteWriterLimit(const std::string& writer) {
+  v1::DeleteWriterLimitRequest request;
+  request.set_writer(writer);
+  return impl_->Call(&v1::Executive::Stub::DeleteWriterLimit, request).status();
+}
+
+absl::StatusOr<v1::GetExecutiveStatusResponse> ExecutiveClient::GetStatus() {
+  return impl_->Call(&v1::Executive::Stub::GetStatus, v1::GetExecutiveStatusRequest());
 }
 
 absl::Status ExecutiveClient::RegisterWriter(const std::string& writer, const std::string& secret) {

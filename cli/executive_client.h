@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "cli/import/importer.h"
+#include "common/rpc/client.h"
 #include "common/schema/names.h"
 #include "common/schema/table_schema.h"
 #include "ctlstore/v1/executive.pb.h"
@@ -26,6 +27,8 @@ class ExecutiveClient : public Importer::Executive {
   struct Options {
     // As in --executive.
     std::string address;
+    // TLS, and the token that proves a role.
+    rpc::ChannelOptions channel;
     // How long one call may take.
     absl::Duration timeout = absl::Seconds(30);
     // Who writes; may be empty for calls that need no writer.
@@ -47,6 +50,18 @@ class ExecutiveClient : public Importer::Executive {
   absl::Status CreateFamily(const std::string& family) override;
   absl::StatusOr<int64_t> CreateTable(const TableSchema& schema) override;
   absl::StatusOr<int64_t> AddFields(const TableName& name, absl::Span<const Field> fields) override;
+  absl::StatusOr<int64_t> DropTable(const TableName& name);
+  absl::StatusOr<int64_t> ClearTable(const TableName& name);
+  absl::StatusOr<int64_t> ClearFamily(const std::string& family);
+
+  absl::StatusOr<v1::ListTableLimitsResponse> ListTableLimits();
+  absl::Status SetTableLimit(const v1::TableLimit& limit);
+  absl::Status DeleteTableLimit(const TableName& name);
+  absl::StatusOr<v1::ListWriterLimitsResponse> ListWriterLimits();
+  absl::Status SetWriterLimit(const v1::WriterLimit& limit);
+  absl::Status DeleteWriterLimit(const std::string& writer);
+
+  absl::StatusOr<v1::GetExecutiveStatusResponse> GetStatus();
 
   absl::Status RegisterWriter(const std::string& writer, const std::string& secret);
 

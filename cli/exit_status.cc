@@ -16,8 +16,8 @@ std::string DescribeExitStatuses() {
   return "  0  done\n"
          "  1  failed: the server, the disk or the network\n"
          "  2  wrong usage: a flag or an argument\n"
-         "  3  not found: the row, table, family, writer or file\n"
-         "  4  refused: the input or the credentials\n"
+         "  3  not found: the row, table, family, writer, limit or file\n"
+         "  4  refused: the input, the credentials or what a limit forbids\n"
          "  5  unavailable: the server cannot be reached or asks to come back later\n";
 }
 

@@ -17,9 +17,10 @@ enum ExitStatus : int {
   kExitFailed = 1,
   // The command line itself is wrong.
   kExitUsage = 2,
-  // The row, table, family, writer or file is not there.
+  // The row, table, family, writer, limit or file is not there.
   kExitNotFound = 3,
-  // The input or the credentials were refused; nothing was changed.
+  // The input or the credentials were refused, or a limit or a setting of the server forbids it;
+  // nothing was changed.
   kExitRefused = 4,
   // The server cannot be reached or asks to come back later.
   kExitUnavailable = 5,

@@ -52,6 +52,10 @@ ABSL_FLAG(bool, dry_run, false, "Read the file, show what would be done, and cha
 ABSL_FLAG(int64_t, retry_seconds, 60,
           "How long each request is tried again while the executive is unavailable.");
 
+ABSL_FLAG(int64_t, wait_seconds, 600,
+          "How long each request waits, all in all, where the executive asks to wait: its queue is "
+          "full, or the writer has used up its rows for now.");
+
 namespace ctlstore::cli {
 namespace {
 
@@ -98,6 +102,7 @@ absl::StatusOr<Importer::Options> OptionsFromFlags(const Arguments& arguments) {
   options.add_fields = absl::GetFlag(FLAGS_add_fields);
   options.skip_bad_rows = absl::GetFlag(FLAGS_skip_bad_rows);
   options.retry_for = absl::Seconds(absl::GetFlag(FLAGS_retry_seconds));
+  options.wait_for = absl::Seconds(absl::GetFlag(FLAGS_wait_seconds));
   return options;
 }
 
@@ -207,13 +212,14 @@ Command ImportCommand() {
       "CSV, digits with zeros in front (007) are text. Bytes are written as base64.\n\n"
       "Rows replace those with the same key, so an import may be run again. A bad row\n"
       "ends it with the row's line, and what was written before stays, unless\n"
-      "--skip_bad_rows is set.\n\n"
+      "--skip_bad_rows is set. Where the writer has used up its rows for now, or the\n"
+      "executive has too much to do, the import waits as told and goes on.\n\n"
       "Writing needs a writer and its secret: --writer and --writer_secret_file, or the\n"
       "variable CTLSTORE_WRITER_SECRET.";
   command.min_arguments = command.max_arguments = 3;
-  command.flags =
-      Joined(WriterFlags(), {"key", "types", "add_fields", "skip_bad_rows", "format", "json_member",
-                             "csv_delimiter", "csv_null", "dry_run", "retry_seconds"});
+  command.flags = Joined(WriterFlags(),
+                         {"key", "types", "add_fields", "skip_bad_rows", "format", "json_member",
+                          "csv_delimiter", "csv_null", "dry_run", "retry_seconds", "wait_seconds"});
   command.run = Returning(Import);
   return command;
 }

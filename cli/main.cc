@@ -9,6 +9,7 @@
 #include "cli/dev_command.h"
 #include "cli/exit_status.h"
 #include "cli/import_command.h"
+#include "cli/limit_commands.h"
 #include "cli/read_commands.h"
 #include "cli/schema_commands.h"
 #include "cli/service_commands.h"
@@ -26,6 +27,7 @@ int main(int argc, char** argv) {
   writing.push_back(ctlstore::cli::ImportCommand());
   commands.Add("Write rows", writing);
   commands.Add("Administer", ctlstore::cli::SchemaCommands());
+  commands.Add("Limits", ctlstore::cli::LimitCommands());
   commands.Add("Writers", ctlstore::cli::WriterCommands());
   commands.Add("Run one service", ctlstore::cli::ServiceCommands());
   return commands.Run(absl::MakeConstSpan(arguments).subspan(1), std::cout, std::cerr);

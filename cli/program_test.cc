@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "cli/exit_status.h"
 #include "cli/subprocess.h"
+#include "common/rpc/testing/certificates.h"
 
 namespace ctlstore::cli {
 namespace {
@@ -54,10 +55,11 @@ class ProgramTest : public testing::Test {
 
   // What follows --executive_listen and --sidecar_listen.
   std::unique_ptr<Subprocess> NewDev(const std::string& executive, const std::string& sidecar,
-                                     const std::string& data_dir) {
-    return std::make_unique<Subprocess>(
-        folder_, Arguments{program_, "dev", "--data_dir=" + data_dir,
-                           "--executive_listen=" + executive, "--sidecar_listen=" + sidecar});
+                                     const std::string& data_dir, const Arguments& more = {}) {
+    Arguments arguments = {program_, "dev", "--data_dir=" + data_dir,
+                           "--executive_listen=" + executive, "--sidecar_listen=" + sidecar};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return std::make_unique<Subprocess>(folder_, arguments);
   }
 
   // The rest of the line that begins with `label`.
@@ -76,6 +78,25 @@ class ProgramTest : public testing::Test {
         << dev_->output() << dev_->errors();
     executive_ = LineAfter(dev_->output(), "executive (writes)");
     sidecar_ = LineAfter(dev_->output(), "sidecar (reads)");
+  }
+
+  // An executive alone, with these flags of its own.
+  std::unique_ptr<Subprocess> StartExecutive(const Arguments& flags) {
+    Arguments arguments = {program_, "executive", "--listen=127.0.0.1:0",
+                           "--ctldb=sqlite:" + folder_ + "/ctldb.db"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    auto executive = std::make_unique<Subprocess>(folder_, arguments);
+    constexpr char kStarted[] = "event=executive_started listen=";
+    const absl::Time deadline = absl::Now() + kPatience;
+    while (!absl::StrContains(executive->errors(), kStarted)) {
+      EXPECT_LT(absl::Now(), deadline) << executive->errors();
+      if (absl::Now() >= deadline) return executive;
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+    const std::string log = executive->errors();
+    const std::string rest = log.substr(log.find(kStarted) + sizeof(kStarted) - 1);
+    executive_ = rest.substr(0, rest.find_first_of(" \n"));
+    return executive;
   }
 
   void StopDev(int signal) {
@@ -324,6 +345,57 @@ TEST_F(ProgramTest, ExitStatusesTellWhatHappened) {
   StopDev(SIGINT);
 }
 
+TEST_F(ProgramTest, DevWithTlsAndRoles) {
+  const rpc::testing::CertificateAuthority ca;
+  const rpc::testing::Certificate server = ca.IssueServer();
+  WriteFile("ca.pem", ca.cert());
+  WriteFile("server.pem", server.cert);
+  WriteFile("server.key", server.key);
+  WriteFile("reader", "reader-token-0123456789\n");
+  // In a folder whose path is short, as sockets have it.
+  char folder[] = "/tmp/ctlstore_XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string data = folder;
+  dev_ = NewDev(
+      "127.0.0.1:0", "127.0.0.1:0", data,
+      {"--tls_cert_file=" + folder_ + "/server.pem", "--tls_key_file=" + folder_ + "/server.key",
+       "--reader_token_file=" + folder_ + "/reader"});
+  ASSERT_TRUE(dev_->WaitForOutput("ctlstore is ready\n", kPatience))
+      << dev_->output() << dev_->errors();
+  EXPECT_TRUE(absl::StrContains(dev_->output(), "--token_file=" + data + "/admin.token"));
+  executive_ = LineAfter(dev_->output(), "executive (writes)");
+  sidecar_ = LineAfter(dev_->output(), "sidecar (reads)");
+
+  Outcome outcome = Run({"status"});
+  EXPECT_EQ(outcome.status, kExitUnavailable);
+  EXPECT_TRUE(absl::StrContains(outcome.errors, "--client_tls")) << outcome.errors;
+  const Arguments tls = {"--client_tls", "--client_tls_ca_file=" + folder_ + "/ca.pem"};
+  outcome = Run({"status", tls[0], tls[1]});
+  EXPECT_EQ(outcome.status, kExitRefused);
+  EXPECT_TRUE(absl::StrContains(outcome.errors, "--token_file")) << outcome.errors;
+  Do({"status", tls[0], tls[1], "--token_file=" + folder_ + "/reader"});
+  Do({"family", "list", tls[0], tls[1], "--token_file=" + data + "/admin.token"});
+  outcome = Run({"status", "--sidecar=192.0.2.1:1331", "--token_file=" + folder_ + "/reader"});
+  EXPECT_EQ(outcome.status, kExitRefused);
+  EXPECT_TRUE(absl::StrContains(outcome.errors, "in clear")) << outcome.errors;
+  StopDev(SIGINT);
+  std::filesystem::remove_all(data);
+}
+
+TEST_F(ProgramTest, BeyondLoopbackServersAskForProtection) {
+  const auto refused = [](const Outcome& outcome) {
+    EXPECT_NE(outcome.status, kExitOk);
+    const std::string all = outcome.output + outcome.errors;
+    for (const char* word : {"0.0.0.0:0", "--tls_cert_file", "--admin_token_file", "--insecure"}) {
+      EXPECT_TRUE(absl::StrContains(all, word)) << all;
+    }
+  };
+  refused(Run({"dev", "--data_dir=" + data_dir(), "--executive_listen=0.0.0.0:0"}));
+  refused(Run({"dev", "--data_dir=" + data_dir(), "--sidecar_listen=0.0.0.0:0"}));
+  refused(Run({"sidecar", "--ldb=" + folder_ + "/ldb.db", "--listen=0.0.0.0:0"}));
+  refused(Run({"executive", "--ctldb=sqlite://" + folder_ + "/ctldb.db", "--listen=0.0.0.0:0"}));
+}
+
 TEST_F(ProgramTest, WritersAndTheirCookies) {
   StartDev();
   EXPECT_EQ(Run({"writer", "register", "loader"}, "first secret\n").status, kExitOk);
@@ -340,6 +412,69 @@ TEST_F(ProgramTest, WritersAndTheirCookies) {
   EXPECT_EQ(Run({"cookie", "get", "--writer=stranger", "--noregister"}).status, kExitRefused);
   EXPECT_EQ(Run({"cookie", "get", "--writer=stranger"}).status, kExitOk);
   StopDev(SIGINT);
+}
+
+TEST_F(ProgramTest, AnExecutiveIsAdministered) {
+  const auto executive =
+      StartExecutive({"--enable_destructive_changes", "--writer_max_rows=50",
+                      "--writer_rate_period_ms=1000", "--table_warn_bytes=1000000"});
+  secret_file_ = WriteFile("secret", "a secret");
+  Do({"family", "create", "demo"});
+  for (const char* table : {"one", "two"}) {
+    Do({"table", "create", "demo", table, "--fields=k:integer", "--key=k"});
+  }
+
+  Do({"limits", "table", "set", "demo", "one", "--warn_bytes=5", "--max_bytes=10"});
+  json limits = DoJson({"limits", "table", "list"});
+  EXPECT_EQ(limits["default"]["warn_bytes"], 1000000);
+  EXPECT_EQ(
+      limits["tables"],
+      json::array({{{"family", "demo"}, {"table", "one"}, {"warn_bytes", 5}, {"max_bytes", 10}}}));
+  Do({"limits", "table", "delete", "demo", "one"});
+  EXPECT_EQ(Run({"limits", "table", "delete", "demo", "one"}).status, kExitNotFound);
+
+  Do({"limits", "writer", "set", "loader", "--rows=7", "--period_ms=1000"});
+  limits = DoJson({"limits", "writer", "list"});
+  EXPECT_EQ(limits["default"], json({{"rows", 50}, {"period_ms", 1000}}));
+  EXPECT_EQ(limits["writers"],
+            json::array({{{"writer", "loader"}, {"rows", 7 * 60}, {"period_ms", 60000}}}));
+  Do({"limits", "writer", "delete", "loader"});
+  EXPECT_EQ(Run({"limits", "writer", "delete", "loader"}).status, kExitNotFound);
+
+  // Requests of a hundred rows would never be taken.
+  std::string rows = "k\n";
+  for (int i = 0; i < 120; ++i) absl::StrAppend(&rows, i, "\n");
+  const std::string file = WriteFile("rows.csv", rows);
+  EXPECT_EQ(DoJson({"import", "demo", "one", file})["rows_written"], 120);
+
+  const int64_t cleared = DoJson({"table", "clear", "demo", "one", "--yes"})["sequence"];
+  EXPECT_EQ(DoJson({"family", "clear", "demo", "--yes"})["sequence"].is_number_integer(), true);
+  EXPECT_GT(DoJson({"table", "drop", "demo", "one", "--yes"})["sequence"], cleared);
+  EXPECT_EQ(Run({"table", "show", "demo", "one"}).status, kExitNotFound);
+  EXPECT_EQ(Run({"table", "drop", "demo", "one", "--yes"}).status, kExitNotFound);
+  EXPECT_EQ(Run({"table", "drop", "demo", "two"}).status, kExitUsage);
+  Do({"table", "show", "demo", "two"});
+
+  const json status = DoJson({"status", "executive"});
+  EXPECT_EQ(status["ctldb_available"], true);
+  EXPECT_EQ(status["destructive_changes_enabled"], true);
+  EXPECT_GT(status["last_sequence"], cleared);
+  executive->Signal(SIGTERM);
+  EXPECT_EQ(executive->WaitForExit(kPatience), kExitOk) << executive->errors();
+}
+
+TEST_F(ProgramTest, DestructiveChangesAreRefusedUnlessEnabled) {
+  const auto executive = StartExecutive({});
+  Do({"family", "create", "demo"});
+  Do({"table", "create", "demo", "one", "--fields=k:integer", "--key=k"});
+  for (const Arguments& arguments : {Arguments{"table", "drop", "demo", "one", "--yes"},
+                                     Arguments{"table", "clear", "demo", "one", "--yes"},
+                                     Arguments{"family", "clear", "demo", "--yes"}}) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.status, kExitRefused) << outcome.errors;
+    EXPECT_TRUE(absl::StrContains(outcome.errors, "DESTRUCTIVE_DISABLED")) << outcome.errors;
+  }
+  EXPECT_EQ(DoJson({"status", "executive"})["destructive_changes_enabled"], false);
 }
 
 TEST_F(ProgramTest, MutatesFromJson) {

@@ -12,6 +12,7 @@
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "cli/command_result.h"
+#include "cli/executive_client.h"
 #include "cli/exit_status.h"
 #include "cli/json_output.h"
 #include "cli/ldb_row_reader.h"
@@ -38,10 +39,13 @@ std::unique_ptr<RowReader> ReaderFromFlags() {
   if (!absl::GetFlag(FLAGS_ldb).empty()) {
     return std::make_unique<LdbRowReader>(ldb::LdbPathFromFlags());
   }
-  return std::make_unique<SidecarRowReader>(rpc::SidecarAddressFromFlags(), CallTimeoutFromFlags());
+  return std::make_unique<SidecarRowReader>(rpc::SidecarAddressFromFlags(),
+                                            rpc::ChannelOptionsFromFlags(), CallTimeoutFromFlags());
 }
 
-std::vector<std::string> ReaderFlags() { return {"ldb", "sidecar", "call_timeout_ms", "json"}; }
+std::vector<std::string> ReaderFlags() {
+  return Joined({"ldb", "sidecar", "call_timeout_ms", "json"}, ChannelFlags());
+}
 
 Arguments From(const Arguments& arguments, size_t first) {
   return Arguments(arguments.begin() + first, arguments.end());
@@ -153,6 +157,46 @@ absl::Status Status(const Arguments&) {
   return absl::OkStatus();
 }
 
+absl::Status ExecutiveStatus(const Arguments&) {
+  const absl::StatusOr<v1::GetExecutiveStatusResponse> status =
+      ExecutiveClient(ExecutiveOptionsFromFlags()).GetStatus();
+  if (!status.ok()) return status.status();
+  absl::optional<absl::Time> started_at;
+  if (status->has_started_at()) {
+    started_at = absl::FromUnixSeconds(status->started_at().seconds()) +
+                 absl::Nanoseconds(status->started_at().nanos());
+  }
+  if (absl::GetFlag(FLAGS_json)) {
+    Json json =
+        Json::object({{"ctldb_available", status->ctldb_available()},
+                      {"last_sequence", status->last_sequence()},
+                      {"ledger_rows", status->ledger_rows()},
+                      {"queue_length", status->queue_length()},
+                      {"queue_capacity", status->queue_capacity()},
+                      {"open_connections", status->open_connections()},
+                      {"max_connections", status->max_connections()},
+                      {"started_at", TimeJson(started_at)},
+                      {"destructive_changes_enabled", status->destructive_changes_enabled()}});
+    if (!status->ctldb_available()) json["ctldb_error"] = status->ctldb_error();
+    std::cout << Compact(json) << "\n";
+  } else {
+    TextTable table({}, &std::cout);
+    table.AddRow({"ctldb", status->ctldb_available() ? "answers" : "does not answer"});
+    table.AddRow({"last sequence", absl::StrCat(status->last_sequence())});
+    table.AddRow({"ledger rows, about", absl::StrCat(status->ledger_rows())});
+    table.AddRow({"queue", absl::StrCat(status->queue_length(), " of ", status->queue_capacity())});
+    table.AddRow({"ctldb connections",
+                  absl::StrCat(status->open_connections(), " of ", status->max_connections())});
+    table.AddRow({"started", TimeText(started_at)});
+    table.AddRow(
+        {"destructive changes", status->destructive_changes_enabled() ? "enabled" : "not enabled"});
+    table.Finish();
+  }
+  if (status->ctldb_available()) return absl::OkStatus();
+  return absl::UnavailableError(
+      absl::StrCat("the executive's ctldb does not answer: ", status->ctldb_error()));
+}
+
 }  // namespace
 
 std::vector<Command> ReadCommands() {
@@ -193,6 +237,17 @@ std::vector<Command> ReadCommands() {
     command.description = kReadingDescription;
     command.flags = ReaderFlags();
     command.run = Returning(Status);
+    commands.push_back(command);
+  }
+  {
+    Command command;
+    command.name = "status executive";
+    command.summary = "Shows how the executive and its ctldb are";
+    command.description =
+        "Asks the executive at --executive. Where its ctldb does not answer, what is shown\n"
+        "is what was last known, and the exit status is 5.";
+    command.flags = ExecutiveFlags();
+    command.run = Returning(ExecutiveStatus);
     commands.push_back(command);
   }
   return commands;

@@ -1,4 +1,4 @@
-// Commands that read a host's copy.
+// Commands that read a host's copy, and that tell how it and the executive are.
 
 #ifndef CTLSTORE_CLI_READ_COMMANDS_H_
 #define CTLSTORE_CLI_READ_COMMANDS_H_
@@ -9,7 +9,7 @@
 
 namespace ctlstore::cli {
 
-// get, list, status.
+// get, list, status, status executive.
 std::vector<Command> ReadCommands();
 
 }  // namespace ctlstore::cli

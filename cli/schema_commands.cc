@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cli/command_result.h"
+#include "cli/confirmation.h"
 #include "cli/executive_client.h"
 #include "cli/exit_status.h"
 #include "cli/field_list.h"
@@ -148,6 +149,53 @@ absl::Status AddFields(const Arguments& arguments) {
   return absl::OkStatus();
 }
 
+absl::Status DropTable(const Arguments& arguments) {
+  absl::StatusOr<TableName> name = NormalizeName(arguments[0], arguments[1]);
+  if (!name.ok()) return name.status();
+  absl::Status confirmed = Confirm(absl::StrCat("drops the table ", name->family, ".", name->table,
+                                                " with all its rows, on every host"));
+  if (!confirmed.ok()) return confirmed;
+  absl::StatusOr<int64_t> sequence = ExecutiveClient(ExecutiveOptionsFromFlags()).DropTable(*name);
+  if (!sequence.ok()) return sequence.status();
+  PrintChange(*name, "dropped", *sequence);
+  return absl::OkStatus();
+}
+
+absl::Status ClearTable(const Arguments& arguments) {
+  absl::StatusOr<TableName> name = NormalizeName(arguments[0], arguments[1]);
+  if (!name.ok()) return name.status();
+  absl::Status confirmed = Confirm(absl::StrCat("deletes all rows of the table ", name->family, ".",
+                                                name->table, ", on every host"));
+  if (!confirmed.ok()) return confirmed;
+  absl::StatusOr<int64_t> sequence = ExecutiveClient(ExecutiveOptionsFromFlags()).ClearTable(*name);
+  if (!sequence.ok()) return sequence.status();
+  PrintChange(*name, "cleared", *sequence);
+  return absl::OkStatus();
+}
+
+absl::Status ClearFamily(const Arguments& arguments) {
+  absl::StatusOr<std::string> family = NormalizeFamilyName("family", arguments[0]);
+  if (!family.ok()) return family.status();
+  absl::Status confirmed = Confirm(
+      absl::StrCat("deletes all rows of all tables of the family ", *family, ", on every host"));
+  if (!confirmed.ok()) return confirmed;
+  absl::StatusOr<int64_t> sequence =
+      ExecutiveClient(ExecutiveOptionsFromFlags()).ClearFamily(*family);
+  if (!sequence.ok()) return sequence.status();
+  if (absl::GetFlag(FLAGS_json)) {
+    std::cout << Compact(Json::object({{"family", *family}, {"sequence", *sequence}})) << "\n";
+  } else if (*sequence == 0) {
+    std::cout << "family " << *family << ": nothing to do, it has no tables\n";
+  } else {
+    std::cout << "family " << *family << ": cleared at sequence " << *sequence << "\n";
+  }
+  return absl::OkStatus();
+}
+
+constexpr char kDestructiveDescription[] =
+    "Asks first, unless --yes is set; without a terminal to ask at, --yes is needed.\n"
+    "Only where the executive allows destructive changes (exit status 4 otherwise).";
+
 }  // namespace
 
 std::vector<Command> SchemaCommands() {
@@ -218,6 +266,41 @@ std::vector<Command> SchemaCommands() {
     command.max_arguments = Command::kAnyNumber;
     command.flags = ExecutiveFlags();
     command.run = Returning(AddFields);
+    commands.push_back(command);
+  }
+  {
+    Command command;
+    command.name = "table clear";
+    command.arguments = "FAMILY TABLE";
+    command.summary = "Deletes all rows of a table";
+    command.description = kDestructiveDescription;
+    command.min_arguments = command.max_arguments = 2;
+    command.flags = Joined(ExecutiveFlags(), {"yes"});
+    command.run = Returning(ClearTable);
+    commands.push_back(command);
+  }
+  {
+    Command command;
+    command.name = "table drop";
+    command.arguments = "FAMILY TABLE";
+    command.summary = "Removes a table with all its rows";
+    command.description =
+        absl::StrCat("One of the same name can be created afterwards, with other fields.\n\n",
+                     kDestructiveDescription);
+    command.min_arguments = command.max_arguments = 2;
+    command.flags = Joined(ExecutiveFlags(), {"yes"});
+    command.run = Returning(DropTable);
+    commands.push_back(command);
+  }
+  {
+    Command command;
+    command.name = "family clear";
+    command.arguments = "FAMILY";
+    command.summary = "Deletes all rows of all tables of a family, at once";
+    command.description = kDestructiveDescription;
+    command.min_arguments = command.max_arguments = 1;
+    command.flags = Joined(ExecutiveFlags(), {"yes"});
+    command.run = Returning(ClearFamily);
     commands.push_back(command);
   }
   return commands;

@@ -9,7 +9,7 @@
 
 namespace ctlstore::cli {
 
-// family create, family list, table create, table show, table list, fields add.
+// family create, list and clear; table create, show, list, clear and drop; fields add.
 std::vector<Command> SchemaCommands();
 
 }  // namespace ctlstore::cli

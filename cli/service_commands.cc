@@ -3,6 +3,7 @@
 #include <functional>
 #include <string>
 
+#include "cli/shared_flags.h"
 #include "common/base/logging.h"
 #include "executive/executive_flags.h"
 #include "heartbeat/heartbeat_flags.h"
@@ -41,15 +42,18 @@ std::vector<Command> ServiceCommands() {
       Service("reflector", "Runs a reflector: keeps this host's copy up with the ledger",
               "Plays the ledger of a ctldb (--ctldb) into this host's local database (--ldb).\n"
               "One reflector writes a local database; any number of programs read it.",
-              {"reflector/", "common/ctldb/", "common/ldb/"}, {}, reflector::RunReflector),
+              {"reflector/", "common/ctldb/", "common/ldb/", "common/rpc/metrics_flags"}, {},
+              reflector::RunReflector),
       Service("sidecar", "Runs a sidecar: serves reads of this host's copy by gRPC",
               "Serves the Sidecar API on this host's local database (--ldb), for programs that\n"
               "do not read the file themselves.",
-              {"sidecar/", "common/ldb/", "common/rpc/server_flags"}, {}, sidecar::RunSidecar),
+              {"sidecar/", "common/ldb/", "common/rpc/metrics_flags", "common/rpc/server_flags"},
+              {}, sidecar::RunSidecar),
       Service("heartbeat", "Runs a heartbeat: writes the time, from which hosts know their lag",
               "Writes through an executive (--executive), in the name of a writer whose secret\n"
               "is in --writer_secret_file or in the variable CTLSTORE_WRITER_SECRET.",
-              {"heartbeat/"}, {"executive", "writer", "writer_secret_file"},
+              {"heartbeat/", "common/rpc/metrics_flags"},
+              Joined({"executive", "writer", "writer_secret_file"}, ChannelFlags()),
               heartbeat::RunHeartbeat),
   };
 }

@@ -1,6 +1,7 @@
 #include "cli/shared_flags.h"
 
 #include <algorithm>
+#include <iostream>
 #include <utility>
 
 #include "absl/flags/flag.h"
@@ -24,7 +25,14 @@ std::vector<std::string> Joined(std::vector<std::string> a, const std::vector<st
   return a;
 }
 
-std::vector<std::string> ExecutiveFlags() { return {"executive", "call_timeout_ms", "json"}; }
+std::vector<std::string> ChannelFlags() {
+  return {"client_tls", "client_tls_ca_file", "client_tls_cert_file", "client_tls_key_file",
+          "token_file"};
+}
+
+std::vector<std::string> ExecutiveFlags() {
+  return Joined({"executive", "call_timeout_ms", "json"}, ChannelFlags());
+}
 
 std::vector<std::string> WriterFlags() {
   return Joined(ExecutiveFlags(), {"writer", "writer_secret_file", "register"});
@@ -37,8 +45,15 @@ absl::Duration CallTimeoutFromFlags() {
 ExecutiveClient::Options ExecutiveOptionsFromFlags() {
   ExecutiveClient::Options options;
   options.address = rpc::ExecutiveAddressFromFlags();
+  options.channel = rpc::ChannelOptionsFromFlags();
   options.timeout = CallTimeoutFromFlags();
   return options;
+}
+
+void WarnWhereSecretGoesInClear(const ExecutiveClient::Options& options) {
+  if (!rpc::GoesInClear(options.address, options.channel)) return;
+  std::cerr << "warning: the writer's secret goes in clear to " << options.address
+            << "; set --client_tls, so that nobody reads it\n";
 }
 
 absl::StatusOr<ExecutiveClient::Options> WriterOptionsFromFlags() {
@@ -46,6 +61,7 @@ absl::StatusOr<ExecutiveClient::Options> WriterOptionsFromFlags() {
   absl::StatusOr<rpc::WriterCredentials> credentials =
       rpc::WriterCredentialsFromFlags(kDefaultWriter);
   if (!credentials.ok()) return UsageError(credentials.status().message());
+  WarnWhereSecretGoesInClear(options);
   options.writer = credentials->writer;
   options.secret = credentials->secret;
   options.register_writer = absl::GetFlag(FLAGS_register);

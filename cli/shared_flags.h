@@ -21,6 +21,7 @@ namespace ctlstore::cli {
 inline constexpr char kDefaultWriter[] = "cli";
 
 // The names of the flags that belong together, for Command::flags.
+std::vector<std::string> ChannelFlags();
 std::vector<std::string> ExecutiveFlags();
 std::vector<std::string> WriterFlags();
 
@@ -32,6 +33,9 @@ ExecutiveClient::Options ExecutiveOptionsFromFlags();
 
 // A client that writes. A usage error where the secret is missing.
 absl::StatusOr<ExecutiveClient::Options> WriterOptionsFromFlags();
+
+// Says on standard error where a secret sent with these options can be read on its way.
+void WarnWhereSecretGoesInClear(const ExecutiveClient::Options& options);
 
 // Joins lists of flag names.
 std::vector<std::string> Joined(std::vector<std::string> a, const std::vector<std::string>& b);

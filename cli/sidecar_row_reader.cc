@@ -37,10 +37,11 @@ absl::Time ToTime(const google::protobuf::Timestamp& time) {
 
 class SidecarRowReader::Impl {
  public:
-  Impl(std::string address, absl::Duration timeout)
+  Impl(std::string address, const rpc::ChannelOptions& channel, absl::Duration timeout)
       : address_(std::move(address)),
+        channel_(channel),
         timeout_(timeout),
-        stub_(v1::Sidecar::NewStub(rpc::NewChannel(address_))) {}
+        stub_(v1::Sidecar::NewStub(rpc::NewChannel(address_, channel_))) {}
 
   v1::Sidecar::Stub* stub() { return stub_.get(); }
 
@@ -49,17 +50,19 @@ class SidecarRowReader::Impl {
   }
 
   absl::Status ToStatus(const grpc::Status& status) const {
-    return ExplainCallError(rpc::FromGrpcStatus(status), "sidecar", address_);
+    return ExplainCallError(rpc::FromGrpcStatus(status), "sidecar", address_, channel_);
   }
 
  private:
   const std::string address_;
+  const rpc::ChannelOptions channel_;
   const absl::Duration timeout_;
   const std::unique_ptr<v1::Sidecar::Stub> stub_;
 };
 
-SidecarRowReader::SidecarRowReader(std::string address, absl::Duration timeout)
-    : impl_(std::make_unique<Impl>(std::move(address), timeout)) {}
+SidecarRowReader::SidecarRowReader(std::string address, const rpc::ChannelOptions& channel,
+                                   absl::Duration timeout)
+    : impl_(std::make_unique<Impl>(std::move(address), channel, timeout)) {}
 SidecarRowReader::~SidecarRowReader() = default;
 
 absl::StatusOr<absl::optional<NamedValues>> SidecarRowReader::Get(

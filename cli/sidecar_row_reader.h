@@ -9,6 +9,7 @@
 
 #include "absl/time/time.h"
 #include "cli/row_reader.h"
+#include "common/rpc/client.h"
 
 namespace ctlstore::cli {
 
@@ -17,8 +18,9 @@ namespace ctlstore::cli {
 // not fit. Fields come in the order of their names.
 class SidecarRowReader : public RowReader {
  public:
-  // `address` as in --sidecar. `timeout` is for calls that answer with one message.
-  SidecarRowReader(std::string address, absl::Duration timeout);
+  // `address` as in --sidecar, with TLS and a token where `channel` says so. `timeout` is for calls
+  // that answer with one message.
+  SidecarRowReader(std::string address, const rpc::ChannelOptions& channel, absl::Duration timeout);
   ~SidecarRowReader() override;
 
   absl::StatusOr<absl::optional<NamedValues>> Get(const TableName& name,

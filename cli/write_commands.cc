@@ -172,7 +172,9 @@ std::vector<Command> WriteCommands() {
         "have the types of the table's fields; bytes are written as 0x and hex digits,\n"
         "or as base64: and base64.\n\n"
         "Writing needs a writer and its secret: --writer and --writer_secret_file, or\n"
-        "the variable CTLSTORE_WRITER_SECRET.";
+        "the variable CTLSTORE_WRITER_SECRET. Where the writer has used up its rows for\n"
+        "now, or the executive has too much to do, nothing is written, the error says how\n"
+        "long to wait, and the exit status is 5.";
     command.min_arguments = 3;
     command.max_arguments = Command::kAnyNumber;
     command.flags = WriterFlags();

@@ -60,8 +60,9 @@ absl::Status RegisterWriter(const Arguments& arguments) {
   if (secret->empty()) *secret = ReadSecretLine();
   absl::Status usable = CheckWriterSecret("secret", *secret);
   if (!usable.ok()) return usable;
-  absl::Status registered =
-      ExecutiveClient(ExecutiveOptionsFromFlags()).RegisterWriter(arguments[0], *secret);
+  const ExecutiveClient::Options options = ExecutiveOptionsFromFlags();
+  WarnWhereSecretGoesInClear(options);
+  absl::Status registered = ExecutiveClient(options).RegisterWriter(arguments[0], *secret);
   if (!registered.ok()) return registered;
   if (absl::GetFlag(FLAGS_json)) {
     std::cout << Compact(Json::object({{"writer", arguments[0]}})) << "\n";

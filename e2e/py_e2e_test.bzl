@@ -17,7 +17,7 @@ def py_e2e_test(name, srcs, ctldbs = ["sqlite", "mariadb"], timeout = "moderate"
 
     Args:
       name: the test's file without ".py", and the name of a suite of all kinds.
-      srcs: the test's file.
+      srcs: the test's file, and others that it reads.
       ctldbs: the kinds of ctldb to run on.
       timeout: as for any test; generous, because nothing in these tests asserts a time.
       tags: as for any test; "e2e" and the kind are added.

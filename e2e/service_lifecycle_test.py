@@ -12,9 +12,10 @@ from typing import Dict, List, Optional
 import grpc
 
 from harness.case import E2eTestCase
-from harness.client import SidecarClient, Writer, failure_of
+from harness.client import SidecarClient, Writer, failure_of, open_channel
 from harness.cluster import BINARIES, binary, tcp_address, wait_until_serving
 from harness.process import Process
+from harness.reflection import HEALTH_NOT_SERVING, check_health
 from harness.sqlite_content import read_ldb_sequence
 from harness.values import table, upsert
 from harness.waiting import wait_until
@@ -110,7 +111,10 @@ class ServiceLifecycleTest(E2eTestCase):
         sidecar.start()
         wait_until(lambda: "_started" in sidecar.log(), "the sidecar starts")
         address = tcp_address(sidecar)
-        wait_until_serving(sidecar, address)
+        with open_channel(address) as channel:
+            wait_until(
+                lambda: check_health(channel) == HEALTH_NOT_SERVING, "it says that it cannot serve"
+            )
         client = SidecarClient(address)
         for call in (
             client.status,

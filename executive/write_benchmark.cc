@@ -290,6 +290,7 @@ void Run() {
   ExecutiveServer::Options options;
   options.ctldb = (*mariadb)->NewDatabase();
   options.server.listen = {"127.0.0.1:0"};
+  options.executive.limits.default_writer_rows = 0;
   absl::StatusOr<std::unique_ptr<ExecutiveServer>> server = ExecutiveServer::Start(options);
   Check(server.status(), "executive");
 

@@ -25,10 +25,13 @@ using Async = v1::Executive::StubInterface::async_interface;
 
 class ExecutiveClient::Impl {
  public:
-  Impl(absl::string_view address, rpc::WriterCredentials credentials, absl::Duration timeout)
-      : credentials_(std::move(credentials)),
+  Impl(absl::string_view address, const rpc::ChannelOptions& channel,
+       rpc::WriterCredentials credentials, absl::Duration timeout)
+      : address_(address),
+        channel_(channel),
+        credentials_(std::move(credentials)),
         timeout_(timeout),
-        stub_(v1::Executive::NewStub(rpc::NewChannel(address))) {}
+        stub_(v1::Executive::NewStub(rpc::NewChannel(address, channel))) {}
 
   // Makes one call and waits for its answer. The callback API is used because its threads see to
   // the connection between calls too; with the synchronous one nobody would, and a broken
@@ -58,7 +61,7 @@ class ExecutiveClient::Impl {
       absl::MutexLock lock(&mutex_);
       context_ = nullptr;
     }
-    return rpc::FromGrpcStatus(status);
+    return rpc::ExplainConnectionError(rpc::FromGrpcStatus(status), address_, channel_);
   }
 
   void Cancel() {
@@ -70,6 +73,8 @@ class ExecutiveClient::Impl {
   const rpc::WriterCredentials& credentials() const { return credentials_; }
 
  private:
+  const std::string address_;
+  const rpc::ChannelOptions channel_;
   const rpc::WriterCredentials credentials_;
   const absl::Duration timeout_;
   const std::unique_ptr<v1::Executive::Stub> stub_;
@@ -80,9 +85,9 @@ class ExecutiveClient::Impl {
   grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;
 };
 
-ExecutiveClient::ExecutiveClient(absl::string_view address, rpc::WriterCredentials credentials,
-                                 absl::Duration timeout)
-    : impl_(std::make_unique<Impl>(address, std::move(credentials), timeout)) {}
+ExecutiveClient::ExecutiveClient(absl::string_view address, const rpc::ChannelOptions& channel,
+                                 rpc::WriterCredentials credentials, absl::Duration timeout)
+    : impl_(std::make_unique<Impl>(address, channel, std::move(credentials), timeout)) {}
 ExecutiveClient::~ExecutiveClient() = default;
 
 absl::Status ExecutiveClient::RegisterWriter() {

@@ -12,6 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "common/rpc/client.h"
 #include "common/rpc/writer_metadata.h"
 #include "common/schema/table_schema.h"
 #include "common/schema/value.h"
@@ -19,15 +20,16 @@
 
 namespace ctlstore::heartbeat {
 
-// Talks to the executive at one address, in the name of one writer. Connects when it is first used
+// Talks to the executive at one address, in the name of one writer, with TLS and a token where
+// `channel` says so. Connects when it is first used
 // and again when the connection broke. One call at a time; Cancel() may be called meanwhile.
 //
 // Errors are the executive's own, UNAVAILABLE where it cannot be reached, DEADLINE_EXCEEDED where
 // it does not answer within `timeout`, CANCELLED after Cancel().
 class ExecutiveClient : public Heartbeat::Executive {
  public:
-  ExecutiveClient(absl::string_view address, rpc::WriterCredentials credentials,
-                  absl::Duration timeout);
+  ExecutiveClient(absl::string_view address, const rpc::ChannelOptions& channel,
+                  rpc::WriterCredentials credentials, absl::Duration timeout);
   ~ExecutiveClient() override;
 
   absl::Status RegisterWriter() override;

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/backoff.h"
 
 namespace ctlstore::heartbeat {
@@ -24,6 +26,11 @@ TableSchema Schema() {
 // Whether the answer to Mutate says that the writer, the family or the table is not there.
 bool SaysMissing(const absl::Status& status) {
   return absl::IsNotFound(status) || absl::IsUnauthenticated(status);
+}
+
+// Whether the answer to a schema change or to a registration says that this takes another role.
+bool SaysForbidden(const absl::Status& status) {
+  return absl::IsUnauthenticated(status) || absl::IsPermissionDenied(status);
 }
 
 }  // namespace
@@ -58,17 +65,20 @@ Heartbeat::State Heartbeat::state() const {
 }
 
 absl::Status Heartbeat::Beat(absl::Time now) {
-  if (!prepared_) {
-    absl::Status status = Prepare();
-    if (!status.ok()) return status;
-    prepared_ = true;
+  const std::vector<ValueView> row = {kRowName, absl::ToUnixNanos(now)};
+  absl::StatusOr<int64_t> sequence = executive_->Mutate(schema_, row);
+  if (SaysMissing(sequence.status())) {
+    const absl::Status prepared = Prepare();
+    if (SaysForbidden(prepared)) {
+      return absl::Status(
+          sequence.status().code(),
+          absl::StrCat(sequence.status().message(),
+                       "; the heartbeat may not set up what is missing: ", prepared.message()));
+    }
+    if (!prepared.ok()) return prepared;
+    sequence = executive_->Mutate(schema_, row);
   }
-  const absl::StatusOr<int64_t> sequence =
-      executive_->Mutate(schema_, {kRowName, absl::ToUnixNanos(now)});
-  if (!sequence.ok()) {
-    if (SaysMissing(sequence.status())) prepared_ = false;
-    return sequence.status();
-  }
+  if (!sequence.ok()) return sequence.status();
   absl::MutexLock lock(&mutex_);
   state_.last_written = now;
   state_.last_sequence = *sequence;

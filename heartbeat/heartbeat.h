@@ -23,9 +23,9 @@ namespace ctlstore::heartbeat {
 // At every interval replaces one row: family `ctlstore`, table `heartbeats`, name `heartbeat`,
 // value the Unix time in nanoseconds. A host's lag is at most the age of the row that it has.
 //
-// Makes its writer, family and table itself, at the start and whenever an answer says that they are
-// missing. Whatever fails is logged once when it begins and once when it ends, and tried again with
-// a growing, jittered pause.
+// Makes its writer, family and table itself, whenever an answer says that they are missing; where
+// they are there, it needs no more than the writer's secret. Whatever fails is logged once when it
+// begins and once when it ends, and tried again with a growing, jittered pause.
 class Heartbeat {
  public:
   // What it needs of an executive; ExecutiveClient does this. What is there already is no error.
@@ -70,6 +70,7 @@ class Heartbeat {
 
  private:
   absl::Status Beat(absl::Time now);
+  // Makes the writer, the family and the table.
   absl::Status Prepare();
   void Record(const absl::Status& status);
 
@@ -77,9 +78,6 @@ class Heartbeat {
   Clock* const clock_;
   const Options options_;
   const TableSchema schema_;
-  // Whether the writer, the family and the table are known to be there.
-  bool prepared_ = false;
-
   mutable absl::Mutex mutex_;
   State state_ ABSL_GUARDED_BY(mutex_);
 };

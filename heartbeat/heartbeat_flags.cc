@@ -3,13 +3,16 @@
 #include <glog/logging.h>
 
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/base/shutdown_signal.h"
 #include "common/rpc/client_flags.h"
+#include "common/rpc/metrics_flags.h"
 
 ABSL_FLAG(int64_t, heartbeat_interval_ms, 15000,
           "How often a heartbeat is written, in milliseconds. A host cannot tell its lag more "
@@ -18,6 +21,7 @@ ABSL_FLAG(int64_t, heartbeat_interval_ms, 15000,
 namespace ctlstore::heartbeat {
 namespace {
 
+constexpr int kStartError = 1;
 constexpr int kUsageError = 2;
 
 }  // namespace
@@ -37,6 +41,9 @@ absl::StatusOr<HeartbeatRunner::Options> HeartbeatOptionsFromFlags() {
   absl::Status status = ReadHeartbeatFlags(&options);
   if (!status.ok()) return status;
   options.executive = rpc::ExecutiveAddressFromFlags();
+  options.channel = rpc::ChannelOptionsFromFlags();
+  status = rpc::CheckChannel(options.executive, options.channel);
+  if (!status.ok()) return status;
   absl::StatusOr<rpc::WriterCredentials> credentials =
       rpc::WriterCredentialsFromFlags(kDefaultWriter);
   if (!credentials.ok()) return credentials.status();
@@ -53,7 +60,21 @@ int RunHeartbeat() {
     LOG(ERROR) << "event=bad_flags error=\"" << options.status().message() << "\"";
     return kUsageError;
   }
+  const absl::StatusOr<absl::optional<rpc::HttpServer::Options>> metrics =
+      rpc::MetricsOptionsFromFlags();
+  if (!metrics.ok()) {
+    LOG(ERROR) << "event=bad_flags error=\"" << metrics.status().message() << "\"";
+    return kUsageError;
+  }
   HeartbeatRunner runner(*options);
+  if (metrics->has_value()) {
+    const absl::StatusOr<std::string> address = runner.ServeMetrics(**metrics);
+    if (!address.ok()) {
+      LOG(ERROR) << "event=start_failed service=heartbeat error=\"" << address.status().ToString()
+                 << "\"";
+      return kStartError;
+    }
+  }
   shutdown->Wait();
   runner.Stop();
   return 0;

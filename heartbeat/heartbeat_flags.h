@@ -21,8 +21,8 @@ absl::StatusOr<HeartbeatRunner::Options> HeartbeatOptionsFromFlags();
 absl::Status ReadHeartbeatFlags(HeartbeatRunner::Options* options);
 
 // Runs a heartbeat until SIGTERM or SIGINT. Returns the process's exit status: 0 after an orderly
-// end, 2 for a flag that cannot be used or a secret that is not there. Call once, after the flags
-// are parsed and before any thread is started.
+// end, 2 for a flag that cannot be used or a secret that is not there, 1 where metrics cannot be
+// served. Call once, after the flags are parsed and before any thread is started.
 int RunHeartbeat();
 
 }  // namespace ctlstore::heartbeat

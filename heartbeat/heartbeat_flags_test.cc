@@ -12,6 +12,8 @@
 #include "absl/flags/reflection.h"
 
 ABSL_DECLARE_FLAG(int64_t, heartbeat_interval_ms);
+ABSL_DECLARE_FLAG(std::string, executive);
+ABSL_DECLARE_FLAG(bool, client_tls);
 
 namespace ctlstore::heartbeat {
 namespace {
@@ -43,6 +45,20 @@ TEST_F(HeartbeatFlagsTest, AnIntervalBelowAMillisecondIsRefused) {
     EXPECT_EQ(options.status().code(), absl::StatusCode::kInvalidArgument);
     EXPECT_THAT(std::string(options.status().message()), HasSubstr("--heartbeat_interval_ms"));
   }
+}
+
+TEST_F(HeartbeatFlagsTest, ATokenForAnotherHostTakesTls) {
+  setenv("CTLSTORE_TOKEN", "admin-token-0123456789", 1);
+  absl::SetFlag(&FLAGS_executive, "executive.example.com:3000");
+  auto options = HeartbeatOptionsFromFlags();
+  EXPECT_EQ(options.status().code(), absl::StatusCode::kFailedPrecondition);
+  EXPECT_THAT(std::string(options.status().message()), HasSubstr("--client_tls"));
+  absl::SetFlag(&FLAGS_client_tls, true);
+  options = HeartbeatOptionsFromFlags();
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_TRUE(options->channel.tls.enabled);
+  EXPECT_EQ(options->channel.token, "admin-token-0123456789");
+  unsetenv("CTLSTORE_TOKEN");
 }
 
 TEST_F(HeartbeatFlagsTest, ASecretIsRequired) {

@@ -6,7 +6,11 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/rpc/client.h"
+#include "common/rpc/http_server.h"
 #include "common/rpc/writer_metadata.h"
 #include "heartbeat/heartbeat.h"
 
@@ -20,6 +24,9 @@ class HeartbeatRunner {
   struct Options {
     // "host:port" or "unix:/path".
     std::string executive;
+    // TLS, and the token that proves the role admin. Without that role the writer, the family and
+    // the table have to be there.
+    rpc::ChannelOptions channel;
     // The writer in whose name heartbeats are written; it is registered where it is not known.
     rpc::WriterCredentials credentials;
     Heartbeat::Options heartbeat;
@@ -33,6 +40,14 @@ class HeartbeatRunner {
   HeartbeatRunner& operator=(const HeartbeatRunner&) = delete;
 
   Heartbeat::State state() const;
+
+  // OK where the last try to write a heartbeat succeeded; otherwise UNAVAILABLE with what is in the
+  // way.
+  absl::Status Readiness() const;
+
+  // Serves metrics and health until Stop(). Returns the address. To be called at most once. Errors
+  // as rpc::MetricsServer::Start().
+  absl::StatusOr<std::string> ServeMetrics(const rpc::HttpServer::Options& options);
 
   // Ends the work at once, also while the executive does not answer. Returns when that is done. May
   // be called again.

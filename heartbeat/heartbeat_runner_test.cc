@@ -22,6 +22,8 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/ctldb/connection.h"
+#include "common/rpc/testing/certificates.h"
+#include "common/rpc/testing/scrape.h"
 #include "executive/executive_server.h"
 
 namespace ctlstore::heartbeat {
@@ -117,6 +119,27 @@ TEST_F(HeartbeatRunnerTest, WritesTheTimeIntoItsTable) {
   EXPECT_EQ(rows, 1);
 }
 
+TEST_F(HeartbeatRunnerTest, WritesOverTls) {
+  const rpc::testing::CertificateAuthority ca;
+  const rpc::testing::Certificate server = ca.IssueServer();
+  rpc::testing::ReplaceFile(folder_ + "/ca.pem", ca.cert());
+  rpc::testing::ReplaceFile(folder_ + "/server.pem", server.cert);
+  rpc::testing::ReplaceFile(folder_ + "/server.key", server.key);
+  executive_options_.server.listen = {"127.0.0.1:0"};
+  executive_options_.server.tls.cert_file = folder_ + "/server.pem";
+  executive_options_.server.tls.key_file = folder_ + "/server.key";
+  StartExecutive();
+  options_.executive = executive_->addresses()[0];
+  runner_ = std::make_unique<HeartbeatRunner>(options_);
+  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 0; }));
+  EXPECT_THAT(runner_->state().last_error.ToString(), HasSubstr("--client_tls"));
+  options_.channel.tls.enabled = true;
+  options_.channel.tls.ca_file = folder_ + "/ca.pem";
+  options_.channel.token = "admin-token-0123456789";
+  runner_ = std::make_unique<HeartbeatRunner>(options_);
+  EXPECT_TRUE(Wrote()) << runner_->state().last_error;
+}
+
 TEST_F(HeartbeatRunnerTest, BeginsWhenTheExecutiveComes) {
   runner_ = std::make_unique<HeartbeatRunner>(options_);
   ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 1; }));
@@ -170,6 +193,50 @@ TEST_F(HeartbeatRunnerTest, StopsAtOnceWhileTheExecutiveDoesNotAnswer) {
   EXPECT_EQ(runner_->state().last_sequence, 0);
   close(connection);
   close(listener);
+}
+
+TEST_F(HeartbeatRunnerTest, TellsPrometheusHowItDoes) {
+  runner_ = std::make_unique<HeartbeatRunner>(options_);
+  rpc::HttpServer::Options http;
+  http.listen = "127.0.0.1:0";
+  const auto address = runner_->ServeMetrics(http);
+  ASSERT_TRUE(address.ok()) << address.status();
+
+  // The executive is away.
+  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 0; }));
+  auto answer = rpc::testing::Ask(*address, "/readyz");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->status, 503);
+  auto metrics = rpc::testing::Scrape(*address);
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  EXPECT_EQ(metrics->Get("ctlstore_ready"), 0);
+  EXPECT_GE(
+      metrics
+          ->Get(R"(ctlstore_heartbeat_errors_total{method="RegisterWriter",reason="UNAVAILABLE"})")
+          .value_or(0),
+      1);
+  EXPECT_GE(metrics->Get("ctlstore_heartbeat_failures").value_or(0), 1);
+  EXPECT_EQ(metrics->Get("ctlstore_heartbeat_beats_total"), 0);
+  EXPECT_FALSE(metrics->Get("ctlstore_heartbeat_last_success_timestamp_seconds").has_value());
+
+  StartExecutive();
+  const int64_t begin = absl::GetCurrentTimeNanos();
+  ASSERT_TRUE(Wrote(3)) << runner_->state().last_error;
+  ASSERT_TRUE(Eventually([&] { return runner_->Readiness().ok(); }));
+  answer = rpc::testing::Ask(*address, "/readyz");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->status, 200);
+  metrics = rpc::testing::Scrape(*address);
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  EXPECT_GE(metrics->Get("ctlstore_heartbeat_beats_total").value_or(0), 1);
+  EXPECT_GE(metrics->Get("ctlstore_heartbeat_beat_seconds_count").value_or(0), 1);
+  EXPECT_EQ(metrics->Get("ctlstore_heartbeat_failures"), 0);
+  EXPECT_GT(metrics->Get("ctlstore_heartbeat_last_sequence").value_or(0), 3);
+  EXPECT_GT(metrics->Get("ctlstore_heartbeat_last_success_timestamp_seconds").value_or(0),
+            static_cast<double>(begin) / 1e9 - 60);
+
+  runner_->Stop();
+  EXPECT_FALSE(rpc::testing::Ask(*address, "/livez").ok());
 }
 
 TEST_F(HeartbeatRunnerTest, StopMayBeCalledAgain) {

@@ -17,6 +17,7 @@
 namespace ctlstore::heartbeat {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -27,6 +28,7 @@ class FakeExecutive : public Heartbeat::Executive {
  public:
   absl::Status RegisterWriter() override {
     calls.push_back("RegisterWriter");
+    if (!forbidden.ok()) return forbidden;
     absl::Status status = Fault();
     if (status.ok()) has_writer = true;
     return status;
@@ -34,6 +36,7 @@ class FakeExecutive : public Heartbeat::Executive {
 
   absl::Status CreateFamily(absl::string_view family) override {
     calls.push_back(absl::StrCat("CreateFamily ", family));
+    if (!forbidden.ok()) return forbidden;
     absl::Status status = Fault();
     if (status.ok()) has_family = true;
     return status;
@@ -41,6 +44,7 @@ class FakeExecutive : public Heartbeat::Executive {
 
   absl::Status CreateTable(const TableSchema& schema) override {
     calls.push_back(absl::StrCat("CreateTable ", SqlTableName(schema.name())));
+    if (!forbidden.ok()) return forbidden;
     if (!has_family) return absl::NotFoundError("there is no such family");
     absl::Status status = Fault();
     if (status.ok()) {
@@ -64,6 +68,7 @@ class FakeExecutive : public Heartbeat::Executive {
     return ++sequence;
   }
 
+  void HaveEverything() { has_writer = has_family = has_table = true; }
   void LoseEverything() { has_writer = has_family = has_table = false; }
   size_t CountCalls(absl::string_view name) const {
     return std::count_if(calls.begin(), calls.end(),
@@ -75,6 +80,8 @@ class FakeExecutive : public Heartbeat::Executive {
   std::vector<std::string> calls;
   std::vector<TableSchema> schemas;
   std::vector<std::vector<Value>> rows;
+  // What the calls say that take a role.
+  absl::Status forbidden;
   std::function<absl::Status()> fault;
   std::function<void()> on_mutate;
 
@@ -130,10 +137,10 @@ class HeartbeatTest : public ::testing::Test {
   Heartbeat::State state_;
 };
 
-TEST_F(HeartbeatTest, MakesItsWriterFamilyAndTableFirst) {
+TEST_F(HeartbeatTest, MakesItsWriterFamilyAndTableWhereTheyAreMissing) {
   RunUntilSleep(1);
   EXPECT_THAT(executive_.calls,
-              ElementsAre("RegisterWriter", "CreateFamily ctlstore",
+              ElementsAre("Mutate ctlstore___heartbeats", "RegisterWriter", "CreateFamily ctlstore",
                           "CreateTable ctlstore___heartbeats", "Mutate ctlstore___heartbeats"));
   ASSERT_EQ(executive_.schemas.size(), 1);
   const TableSchema& schema = executive_.schemas[0];
@@ -156,16 +163,40 @@ TEST_F(HeartbeatTest, WritesTheTimeInNanosecondsAtEveryInterval) {
 }
 
 TEST_F(HeartbeatTest, TakesTheCallsTimeOffTheInterval) {
+  executive_.HaveEverything();
   executive_.on_mutate = [&] { clock_.now += absl::Seconds(4); };
   RunUntilSleep(2);
   EXPECT_THAT(clock_.sleeps, Each(absl::Seconds(11)));
 }
 
 TEST_F(HeartbeatTest, SleepsAtMostAnIntervalWhenTheClockIsSet) {
+  executive_.HaveEverything();
   int calls = 0;
   executive_.on_mutate = [&] { clock_.now += absl::Hours(++calls == 1 ? -5 : 7); };
   RunUntilSleep(2);
   EXPECT_THAT(clock_.sleeps, ElementsAre(absl::Seconds(15), absl::ZeroDuration()));
+}
+
+TEST_F(HeartbeatTest, NeedsNoRoleWhereEverythingIsThere) {
+  executive_.HaveEverything();
+  executive_.forbidden = absl::PermissionDeniedError("another role");
+  RunUntilSleep(3);
+  EXPECT_EQ(executive_.rows.size(), 3);
+  EXPECT_THAT(executive_.calls, Each(std::string("Mutate ctlstore___heartbeats")));
+  EXPECT_TRUE(state_.last_error.ok());
+}
+
+TEST_F(HeartbeatTest, SaysWhatIsMissingAndThatItMayNotMakeIt) {
+  executive_.has_writer = executive_.has_family = true;
+  executive_.forbidden = absl::UnauthenticatedError("no role");
+  RunUntilSleep(2);
+  EXPECT_EQ(state_.last_error.code(), absl::StatusCode::kNotFound);
+  EXPECT_THAT(std::string(state_.last_error.message()),
+              AllOf(HasSubstr("no such table"), HasSubstr("no role")));
+  executive_.calls.clear();
+  executive_.has_table = true;
+  RunUntilSleep(1);
+  EXPECT_TRUE(state_.last_error.ok());
 }
 
 TEST_F(HeartbeatTest, MakesEverythingAgainWhenItIsMissing) {
@@ -173,8 +204,7 @@ TEST_F(HeartbeatTest, MakesEverythingAgainWhenItIsMissing) {
     if (n == 2) executive_.LoseEverything();
   });
   EXPECT_EQ(executive_.CountCalls("RegisterWriter"), 2);
-  EXPECT_EQ(executive_.rows.size(), 4);
-  EXPECT_LE(clock_.sleeps[2], options_.min_retry_pause);
+  EXPECT_EQ(executive_.rows.size(), 5);
   EXPECT_TRUE(state_.last_error.ok());
 }
 
@@ -183,7 +213,7 @@ TEST_F(HeartbeatTest, MakesTheTableAgainWhenOnlyItIsMissing) {
     if (n == 2) executive_.has_table = false;
   });
   EXPECT_EQ(executive_.schemas.size(), 2);
-  EXPECT_EQ(executive_.rows.size(), 4);
+  EXPECT_EQ(executive_.rows.size(), 5);
 }
 
 TEST_F(HeartbeatTest, DoesNotRegisterAgainWhileTheExecutiveIsAway) {
@@ -251,6 +281,7 @@ TEST_F(HeartbeatTest, SaysNothingOfACallThatTheStopEnded) {
 
 TEST_F(HeartbeatTest, StopsDuringALongSleep) {
   options_.interval = absl::Hours(1);
+  executive_.HaveEverything();
   absl::Notification written;
   executive_.on_mutate = [&] { written.Notify(); };
   Heartbeat heartbeat(&executive_, Clock::Real(), options_);

@@ -14,8 +14,9 @@ Reflector::Reflector(Source* source, Target* target, Clock* clock, const Options
 void Reflector::Run(absl::Notification* stop) {
   Backoff backoff(options_.min_retry_pause, options_.max_retry_pause);
   while (!stop->HasBeenNotified()) {
+    const absl::Time begin = clock_->Now();
     const absl::StatusOr<bool> more = Step();
-    Record(more.status());
+    Record(more, begin);
     absl::Duration pause;
     if (more.ok()) {
       backoff.Reset();
@@ -48,7 +49,8 @@ absl::StatusOr<bool> Reflector::Step() {
   return entries->size() >= options_.max_entries_per_query || bytes >= options_.max_bytes_per_query;
 }
 
-void Reflector::Record(const absl::Status& status) {
+void Reflector::Record(const absl::StatusOr<bool>& more, absl::Time begin) {
+  const absl::Status& status = more.status();
   const int64_t applied_sequence = target_->applied_sequence();
   State before;
   {
@@ -57,6 +59,8 @@ void Reflector::Record(const absl::Status& status) {
     state_.applied_sequence = applied_sequence;
     state_.failures = status.ok() ? 0 : before.failures + 1;
     state_.last_error = status;
+    if (more.ok()) state_.last_success = begin;
+    if (more.ok() && !*more) state_.last_caught_up = begin;
   }
   // A failure of another kind is a new one: the ctldb may come back and the disk be full.
   if (status.code() == before.last_error.code()) return;

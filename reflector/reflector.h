@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "common/base/clock.h"
 #include "common/schema/ledger_entry.h"
@@ -62,6 +63,15 @@ class Reflector {
     absl::Status last_error;
     // Tries that failed since the last success.
     int64_t failures = 0;
+    // When the last try that succeeded began, and the last one after which nothing more was in the
+    // ledger: what was there at that time is applied, as far as it is whole.
+    absl::optional<absl::Time> last_success;
+    absl::optional<absl::Time> last_caught_up;
+
+    // Whether the last try succeeded and went to the ledger's end.
+    bool caught_up() const {
+      return last_error.ok() && last_success.has_value() && last_caught_up == last_success;
+    }
   };
 
   // The source, the target and the clock must outlive the reflector.
@@ -76,7 +86,8 @@ class Reflector {
  private:
   // Reads once and applies what came. True where there may be more at once.
   absl::StatusOr<bool> Step();
-  void Record(const absl::Status& status);
+  // What a try that began at `begin` came to.
+  void Record(const absl::StatusOr<bool>& more, absl::Time begin);
 
   Source* const source_;
   Target* const target_;

@@ -2,16 +2,20 @@
 
 #include <glog/logging.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/base/shutdown_signal.h"
 #include "common/ctldb/ctldb_flags.h"
 #include "common/ldb/ldb_flags.h"
+#include "common/rpc/metrics_flags.h"
 
 ABSL_FLAG(int64_t, poll_interval_ms, 1000,
           "How often the ledger is looked at when nothing is new, in milliseconds. Changes arrive "
@@ -33,6 +37,7 @@ ABSL_FLAG(int64_t, checkpoint_wal_bytes, int64_t{8} << 20,
 namespace ctlstore::reflector {
 namespace {
 
+constexpr int kReadyPolls = 3;
 constexpr int kStartError = 1;
 constexpr int kUsageError = 2;
 
@@ -64,6 +69,9 @@ absl::Status ReadReflectorFlags(ReflectorRunner::Options* options) {
   options->reflector.max_entries_per_query = static_cast<size_t>(max_entries);
   options->reflector.max_bytes_per_query = static_cast<size_t>(max_bytes);
   options->writer.checkpoint_wal_bytes = checkpoint_wal_bytes;
+  // Who looks seldom by intention is not late.
+  options->ready_within =
+      std::max(options->ready_within, kReadyPolls * options->reflector.poll_interval);
   return absl::OkStatus();
 }
 
@@ -90,11 +98,25 @@ int RunReflector() {
     LOG(ERROR) << "event=bad_flags error=\"" << options.status().message() << "\"";
     return kUsageError;
   }
+  const absl::StatusOr<absl::optional<rpc::HttpServer::Options>> metrics =
+      rpc::MetricsOptionsFromFlags();
+  if (!metrics.ok()) {
+    LOG(ERROR) << "event=bad_flags error=\"" << metrics.status().message() << "\"";
+    return kUsageError;
+  }
   absl::StatusOr<std::unique_ptr<ReflectorRunner>> runner = ReflectorRunner::Start(*options);
   if (!runner.ok()) {
     LOG(ERROR) << "event=start_failed service=reflector error=\"" << runner.status().ToString()
                << "\"";
     return kStartError;
+  }
+  if (metrics->has_value()) {
+    const absl::StatusOr<std::string> address = (*runner)->ServeMetrics(**metrics);
+    if (!address.ok()) {
+      LOG(ERROR) << "event=start_failed service=reflector error=\"" << address.status().ToString()
+                 << "\"";
+      return kStartError;
+    }
   }
   shutdown->Wait();
   (*runner)->Stop();

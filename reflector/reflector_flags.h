@@ -13,8 +13,8 @@ namespace ctlstore::reflector {
 // names the flag.
 absl::StatusOr<ReflectorRunner::Options> ReflectorOptionsFromFlags();
 
-// Sets what the reflector's own flags describe, `reflector` and `writer`, and leaves the rest, for
-// those who know the ctldb and the LDB from elsewhere.
+// Sets what the reflector's own flags describe, `reflector`, `writer` and `ready_within`, and
+// leaves the rest, for those who know the ctldb and the LDB from elsewhere.
 absl::Status ReadReflectorFlags(ReflectorRunner::Options* options);
 
 // Runs a reflector until SIGTERM or SIGINT. Returns the process's exit status: 0 after an orderly

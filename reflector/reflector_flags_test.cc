@@ -37,6 +37,7 @@ TEST_F(ReflectorFlagsTest, DefaultsAreThoseOfTheClasses) {
   EXPECT_EQ(options.reflector.max_entries_per_query, defaults.reflector.max_entries_per_query);
   EXPECT_EQ(options.reflector.max_bytes_per_query, defaults.reflector.max_bytes_per_query);
   EXPECT_EQ(options.writer.checkpoint_wal_bytes, defaults.writer.checkpoint_wal_bytes);
+  EXPECT_EQ(options.ready_within, absl::Minutes(1));
 }
 
 TEST_F(ReflectorFlagsTest, TakesWhatTheFlagsSay) {
@@ -53,6 +54,14 @@ TEST_F(ReflectorFlagsTest, TakesWhatTheFlagsSay) {
   EXPECT_EQ(options.reflector.max_entries_per_query, 30);
   EXPECT_EQ(options.reflector.max_bytes_per_query, 40);
   EXPECT_EQ(options.writer.checkpoint_wal_bytes, 50);
+}
+
+TEST_F(ReflectorFlagsTest, WhoLooksSeldomIsReadyAllTheSame) {
+  absl::SetFlag(&FLAGS_poll_interval_ms, 100 * 1000);
+  ReflectorRunner::Options options;
+  const absl::Status status = ReadReflectorFlags(&options);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(options.ready_within, absl::Seconds(300));
 }
 
 TEST_F(ReflectorFlagsTest, WhatCannotBeUsedIsNamed) {

@@ -18,6 +18,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
@@ -31,6 +32,7 @@
 #include "common/ctldb/schema_changer.h"
 #include "common/ctldb/testing/mariadb_server.h"
 #include "common/ldb/reader.h"
+#include "common/rpc/testing/scrape.h"
 #include "common/schema/table_schema.h"
 #include "common/sql/ledger_statements.h"
 
@@ -134,6 +136,14 @@ class ReflectorRunnerTest : public ::testing::TestWithParam<ctldb::Target::Kind>
     auto runner = ReflectorRunner::Start(options_);
     ASSERT_TRUE(runner.ok()) << runner.status();
     runner_ = *std::move(runner);
+  }
+
+  std::string ServeMetrics() {
+    rpc::HttpServer::Options options;
+    options.listen = "127.0.0.1:0";
+    const auto address = runner_->ServeMetrics(options);
+    EXPECT_TRUE(address.ok()) << address.status();
+    return address.value_or("");
   }
 
   void OpenCtldb() {
@@ -394,6 +404,92 @@ TEST_P(ReflectorRunnerTest, ADamagedLdbIsRefused) {
   EXPECT_EQ(runner.status().code(), absl::StatusCode::kDataLoss) << runner.status();
 }
 
+TEST_P(ReflectorRunnerTest, TellsPrometheusHowItDoes) {
+  OpenCtldb();
+  CreatePlaces();
+  WritePlaces("a", 5, "name");
+  WritePlaces("b", 1, "name");
+  StartReflector();
+  const std::string address = ServeMetrics();
+  ASSERT_TRUE(Eventually([&] {
+    return rpc::testing::ScrapeOne(address, "ctlstore_reflector_caught_up") == 1 &&
+           rpc::testing::ScrapeOne(address, "ctlstore_reflector_applied_sequence") ==
+               last_sequence_;
+  }));
+  const auto metrics = rpc::testing::Scrape(address);
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  EXPECT_EQ(metrics->Get("ctlstore_reflector_entries_applied_total"), last_sequence_);
+  // The table, and two requests.
+  EXPECT_EQ(metrics->Get("ctlstore_reflector_transactions_applied_total"), 3);
+  EXPECT_EQ(metrics->Get("ctlstore_reflector_failures"), 0);
+  EXPECT_EQ(metrics->Get("ctlstore_reflector_ledger_gaps_total"), 0);
+  EXPECT_GT(metrics->Get("ctlstore_reflector_read_seconds_count").value_or(0), 0);
+  EXPECT_GT(metrics->Get("ctlstore_reflector_apply_seconds_count").value_or(0), 0);
+  EXPECT_GT(metrics->Get("ctlstore_reflector_ldb_bytes").value_or(0), 0);
+  EXPECT_GT(metrics->Get("ctlstore_reflector_ldb_wal_bytes").value_or(0), 0);
+  EXPECT_GE(metrics->Get("ctlstore_reflector_lag_seconds").value_or(-1), 0);
+  const double now = absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch());
+  for (const char* time : {"ctlstore_reflector_last_success_timestamp_seconds",
+                           "ctlstore_reflector_last_caught_up_timestamp_seconds"}) {
+    const double seconds = metrics->Get(time).value_or(0);
+    EXPECT_GT(seconds, now - absl::ToDoubleSeconds(kPatience)) << time;
+    EXPECT_LE(seconds, now) << time;
+  }
+  // Nobody answers for a reflector that has ended.
+  runner_->Stop();
+  EXPECT_FALSE(rpc::testing::Ask(address, "/livez").ok());
+}
+
+TEST_P(ReflectorRunnerTest, IsReadyOnceItHasCaughtUp) {
+  StartReflector();
+  const std::string address = ServeMetrics();
+  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 0; }));
+  EXPECT_EQ(runner_->Readiness().code(), absl::StatusCode::kUnavailable);
+  auto answer = rpc::testing::Ask(address, "/readyz");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->status, 503);
+  EXPECT_THAT(answer->body, HasSubstr("has not caught up"));
+  EXPECT_EQ(rpc::testing::ScrapeOne(address, "ctlstore_ready"), 0);
+  EXPECT_EQ(rpc::testing::ScrapeOne(address, "ctlstore_reflector_caught_up"), 0);
+
+  OpenCtldb();
+  ASSERT_TRUE(Eventually([&] { return runner_->Readiness().ok(); }));
+  answer = rpc::testing::Ask(address, "/readyz");
+  ASSERT_TRUE(answer.ok()) << answer.status();
+  EXPECT_EQ(answer->status, 200);
+}
+
+TEST_P(ReflectorRunnerTest, IsNotReadyWhenItFallsBehind) {
+  options_.ready_within = absl::Milliseconds(500);
+  OpenCtldb();
+  AppendRaw(1, "CREATE TABLE fam___tbl (\"a\" INTEGER, PRIMARY KEY(\"a\"));");
+  StartReflector();
+  const std::string address = ServeMetrics();
+  ASSERT_TRUE(Eventually([&] { return runner_->Readiness().ok(); }));
+  AppendRaw(2, "REPLACE INTO fam___nowhere (\"a\") VALUES(1)");
+  // It says what is in the way.
+  ASSERT_TRUE(Eventually([&] {
+    return absl::StrContains(runner_->Readiness().message(), "ledger entry 2");
+  })) << runner_->Readiness();
+  const auto metrics = rpc::testing::Scrape(address);
+  ASSERT_TRUE(metrics.ok()) << metrics.status();
+  EXPECT_EQ(metrics->Get("ctlstore_ready"), 0);
+  EXPECT_EQ(metrics->Get("ctlstore_reflector_caught_up"), 0);
+  EXPECT_GE(metrics->Get("ctlstore_reflector_failures").value_or(0), 1);
+  const double errors =
+      metrics->Get(R"(ctlstore_reflector_errors_total{reason="INTERNAL",step="apply"})")
+          .value_or(0);
+  EXPECT_GE(errors, 1) << runner_->state().last_error;
+
+  const auto lease = Lease();
+  ASSERT_TRUE(lease.ok()) << lease.status();
+  const auto changed =
+      (*lease)->Execute("UPDATE ctlstore_dml_ledger SET statement = ? WHERE seq = 2",
+                        {"REPLACE INTO fam___tbl (\"a\") VALUES(2)"});
+  ASSERT_TRUE(changed.ok()) << changed.status();
+  EXPECT_TRUE(Eventually([&] { return runner_->Readiness().ok(); }));
+}
+
 TEST_P(ReflectorRunnerTest, StopMayBeCalledAgain) {
   OpenCtldb();
   StartReflector();
@@ -413,12 +509,18 @@ TEST_P(ReflectorOnMariadbTest, CatchesUpAfterTheServerWasAway) {
   CreatePlaces();
   WritePlaces("a", 10, "before");
   StartReflector();
+  const std::string address = ServeMetrics();
   WaitUntilApplied();
 
   mariadb->server()->Stop();
   ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 1; }));
   EXPECT_EQ(runner_->state().last_error.code(), absl::StatusCode::kUnavailable)
       << runner_->state().last_error;
+  EXPECT_GE(
+      rpc::testing::ScrapeOne(
+          address, R"(ctlstore_reflector_errors_total{reason="CTLDB_UNAVAILABLE",step="read"})")
+          .value_or(0),
+      1);
   // What has arrived is read meanwhile.
   EXPECT_THAT(LdbRows(), SizeIs(10));
 

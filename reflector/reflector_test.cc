@@ -285,6 +285,46 @@ TEST_F(ReflectorTest, SkipsNothingWhateverFails) {
   EXPECT_EQ(target_.committed, UpTo(last));
 }
 
+TEST_F(ReflectorTest, KnowsWhenItHadCaughtUp) {
+  const absl::Time start = clock_.now;
+  FillLedger(25);
+  options_.max_entries_per_query = 10;
+  // Reading takes time, in which more may come.
+  source_.on_read = [&] { clock_.now += absl::Seconds(1); };
+  RunUntilSleep(1);
+  EXPECT_TRUE(state_.caught_up());
+  EXPECT_EQ(state_.last_caught_up, start + absl::Seconds(2));
+  EXPECT_EQ(state_.last_success, start + absl::Seconds(2));
+}
+
+TEST_F(ReflectorTest, HasNotCaughtUpWhileThereIsMore) {
+  const absl::Time start = clock_.now;
+  FillLedger(25);
+  options_.max_entries_per_query = 10;
+  source_.on_read = [&] { clock_.now += absl::Seconds(1); };
+  target_.fail = [&] {
+    return target_.applied == 20 ? absl::ResourceExhaustedError("disk is full") : absl::OkStatus();
+  };
+  RunUntilSleep(1);
+  EXPECT_FALSE(state_.caught_up());
+  EXPECT_EQ(state_.applied_sequence, 20);
+  EXPECT_EQ(state_.last_caught_up, absl::nullopt);
+  EXPECT_EQ(state_.last_success, start + absl::Seconds(1));
+}
+
+TEST_F(ReflectorTest, HasNotCaughtUpWhileItFails) {
+  bool away = false;
+  source_.fail = [&] { return away ? absl::UnavailableError("away") : absl::OkStatus(); };
+  absl::Time last_success;
+  RunUntilSleep(20, [&](size_t n) {
+    if (n < 5) last_success = clock_.now;
+    away = n >= 5;
+  });
+  EXPECT_FALSE(state_.caught_up());
+  EXPECT_EQ(state_.last_success, last_success);
+  EXPECT_EQ(state_.last_caught_up, last_success);
+}
+
 TEST_F(ReflectorTest, LogsTheBeginningAndTheEndOfAFailureOnce) {
   bool broken = true;
   source_.fail = [&] { return broken ? absl::UnavailableError("ctldb away") : absl::OkStatus(); };

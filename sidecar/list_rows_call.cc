@@ -20,10 +20,12 @@ constexpr int kPageRows = 256;
 
 }  // namespace
 
-ListRowsCall::ListRowsCall(ldb::RowIterator rows, int64_t limit, absl::Duration max_duration)
+ListRowsCall::ListRowsCall(ldb::RowIterator rows, int64_t limit, absl::Duration max_duration,
+                           OnEnd on_end)
     : limit_(limit),
       max_duration_(max_duration),
       deadline_(absl::Now() + max_duration),
+      on_end_(std::move(on_end)),
       rows_(std::move(rows)) {
   const absl::StatusOr<bool> last = NextPage();
   if (last.ok() && !*last) {
@@ -37,9 +39,12 @@ ListRowsCall::ListRowsCall(ldb::RowIterator rows, int64_t limit, absl::Duration 
   Send(last);
 }
 
-ListRowsCall::ListRowsCall(const absl::Status& error)
-    : limit_(0), max_duration_(absl::ZeroDuration()), deadline_(absl::InfinitePast()) {
-  Finish(rpc::ToGrpcStatus(error));
+ListRowsCall::ListRowsCall(const absl::Status& error, OnEnd on_end)
+    : limit_(0),
+      max_duration_(absl::ZeroDuration()),
+      deadline_(absl::InfinitePast()),
+      on_end_(std::move(on_end)) {
+  FinishWith(error);
 }
 
 void ListRowsCall::OnWriteDone(bool ok) {
@@ -51,7 +56,7 @@ void ListRowsCall::OnWriteDone(bool ok) {
     absl::MutexLock lock(&mutex_);
     rows_.reset();
   }
-  Finish(grpc::Status(grpc::StatusCode::CANCELLED, "the client has gone"));
+  FinishWith(absl::CancelledError("the client has gone"));
 }
 
 void ListRowsCall::OnDone() {
@@ -59,6 +64,7 @@ void ListRowsCall::OnDone() {
     absl::MutexLock lock(&mutex_);
     rows_.reset();
   }
+  on_end_(end_);
   // Has no effect where the alarm was not set, or has gone off.
   alarm_.Cancel();
   Release();
@@ -97,9 +103,15 @@ absl::Status ListRowsCall::Advance() {
   return has_row_ ? absl::OkStatus() : rows_->status();
 }
 
+void ListRowsCall::FinishWith(const absl::Status& status) {
+  // Before gRPC knows: it may end the call at once.
+  end_ = status.code();
+  Finish(rpc::ToGrpcStatus(status));
+}
+
 void ListRowsCall::Send(const absl::StatusOr<bool>& last) {
   if (!last.ok()) {
-    Finish(rpc::ToGrpcStatus(last.status()));
+    FinishWith(last.status());
   } else if (*last) {
     StartWriteAndFinish(&page_, grpc::WriteOptions(), grpc::Status::OK);
   } else {

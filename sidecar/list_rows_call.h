@@ -7,6 +7,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <cstdint>
+#include <functional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -27,12 +28,15 @@ namespace ctlstore::sidecar {
 // Owns itself: made by new, deletes itself after the call's end.
 class ListRowsCall : public grpc::ServerWriteReactor<v1::ListRowsResponse> {
  public:
+  // Told once, at the call's end, what it came to.
+  using OnEnd = std::function<void(absl::StatusCode)>;
+
   // Sends at most `limit` rows; `rows` has one more where there is one, which tells whether the
   // list is truncated. Takes at most `max_duration`.
-  ListRowsCall(ldb::RowIterator rows, int64_t limit, absl::Duration max_duration);
+  ListRowsCall(ldb::RowIterator rows, int64_t limit, absl::Duration max_duration, OnEnd on_end);
 
   // A call that only fails.
-  explicit ListRowsCall(const absl::Status& error);
+  ListRowsCall(const absl::Status& error, OnEnd on_end);
 
   void OnWriteDone(bool ok) override;
   void OnDone() override;
@@ -45,6 +49,8 @@ class ListRowsCall : public grpc::ServerWriteReactor<v1::ListRowsResponse> {
   absl::StatusOr<bool> ReadRows() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Goes to the next row.
   absl::Status Advance() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Ends the call.
+  void FinishWith(const absl::Status& status);
   // Sends page_, or ends the call. This object may be gone afterwards.
   void Send(const absl::StatusOr<bool>& last);
   absl::Status TimeIsUp() const;
@@ -55,6 +61,8 @@ class ListRowsCall : public grpc::ServerWriteReactor<v1::ListRowsResponse> {
   const int64_t limit_;
   const absl::Duration max_duration_;
   const absl::Time deadline_;
+  const OnEnd on_end_;
+  absl::StatusCode end_ = absl::StatusCode::kOk;
   // Used by one reaction at a time, and by gRPC between two.
   v1::ListRowsResponse page_;
   grpc::Alarm alarm_;

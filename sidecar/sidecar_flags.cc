@@ -4,13 +4,16 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "absl/types/optional.h"
 #include "common/base/shutdown_signal.h"
 #include "common/ldb/ldb_flags.h"
+#include "common/rpc/metrics_flags.h"
 #include "common/rpc/server_flags.h"
 
 ABSL_FLAG(int64_t, max_list_rows, ctlstore::sidecar::SidecarServer::Options().max_list_rows,
@@ -63,11 +66,25 @@ int RunSidecar() {
     LOG(ERROR) << "event=bad_flags error=\"" << options.status().message() << "\"";
     return kUsageError;
   }
+  const absl::StatusOr<absl::optional<rpc::HttpServer::Options>> metrics =
+      rpc::MetricsOptionsFromFlags();
+  if (!metrics.ok()) {
+    LOG(ERROR) << "event=bad_flags error=\"" << metrics.status().message() << "\"";
+    return kUsageError;
+  }
   absl::StatusOr<std::unique_ptr<SidecarServer>> server = SidecarServer::Start(*options);
   if (!server.ok()) {
     LOG(ERROR) << "event=start_failed service=sidecar error=\"" << server.status().ToString()
                << "\"";
     return kStartError;
+  }
+  if (metrics->has_value()) {
+    const absl::StatusOr<std::string> address = (*server)->ServeMetrics(**metrics);
+    if (!address.ok()) {
+      LOG(ERROR) << "event=start_failed service=sidecar error=\"" << address.status().ToString()
+                 << "\"";
+      return kStartError;
+    }
   }
   shutdown->Wait();
   (*server)->Shutdown(rpc::ShutdownGraceFromFlags());

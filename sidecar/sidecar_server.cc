@@ -1,41 +1,80 @@
 #include "sidecar/sidecar_server.h"
 
 #include <glog/logging.h>
+#include <prometheus/registry.h>
 
 #include <utility>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/clock.h"
 #include "common/ldb/reader.h"
+#include "common/rpc/access_control.h"
+#include "common/rpc/call_metrics.h"
+#include "common/rpc/metrics_server.h"
+#include "common/rpc/readiness_watch.h"
 #include "sidecar/sidecar_service.h"
+#include "sidecar/sidecar_states.h"
 
 namespace ctlstore::sidecar {
 
 class SidecarServer::Impl {
  public:
-  explicit Impl(const Options& options)
-      : reader_(options.ldb_path),
+  Impl(const Options& options, std::unique_ptr<rpc::AccessControl> access)
+      : access_(std::move(access)),
+        reader_(options.ldb_path),
         service_(&reader_, Clock::Real(),
-                 SidecarService::Options{options.max_list_rows, options.max_list_duration}) {}
+                 SidecarService::Options{options.max_list_rows, options.max_list_duration,
+                                         access_.get()},
+                 &calls_),
+        states_(&reader_, Clock::Real()) {}
 
-  absl::Status Serve(const rpc::ServerOptions& options) {
+  absl::Status Serve(const Options& options) {
     absl::StatusOr<std::unique_ptr<rpc::Server>> server =
-        rpc::Server::Start(options, {service_.grpc_service()});
+        rpc::Server::Start(options.server, {service_.grpc_service()});
     if (!server.ok()) return server.status();
     server_ = *std::move(server);
+    watch_ = std::make_unique<rpc::ReadinessWatch>(
+        [this] { return reader_.GetPosition().status(); },
+        [this](bool ready) { server_->SetServing(ready); }, options.health_interval);
     return absl::OkStatus();
   }
 
   const std::vector<std::string>& addresses() const { return server_->addresses(); }
-  void Shutdown(absl::Duration grace) { server_->Shutdown(grace); }
+  absl::Status Readiness() const { return watch_->status(); }
+
+  absl::StatusOr<std::string> ServeMetrics(const rpc::HttpServer::Options& options) {
+    absl::StatusOr<std::unique_ptr<rpc::MetricsServer>> server = rpc::MetricsServer::Start(
+        options, &registry_, [this] { return Readiness(); }, &states_);
+    if (!server.ok()) return server.status();
+    absl::MutexLock lock(&metrics_mutex_);
+    metrics_server_ = *std::move(server);
+    return metrics_server_->address();
+  }
+
+  void Shutdown(absl::Duration grace) {
+    {
+      absl::MutexLock lock(&metrics_mutex_);
+      metrics_server_.reset();
+    }
+    server_->Shutdown(grace);
+  }
 
  private:
-  // The server goes first and the reader last: calls use the service, and their rows the reader.
+  const std::unique_ptr<rpc::AccessControl> access_;
+  prometheus::Registry registry_;
+  rpc::CallMetrics calls_{"grpc", &registry_};
+  // The servers go first and the reader last: calls use the service, and their rows the reader.
   ldb::Reader reader_;
   SidecarService service_;
+  SidecarStates states_;
   std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<rpc::ReadinessWatch> watch_;
+  absl::Mutex metrics_mutex_;
+  std::unique_ptr<rpc::MetricsServer> metrics_server_ ABSL_GUARDED_BY(metrics_mutex_);
 };
 
 absl::StatusOr<std::unique_ptr<SidecarServer>> SidecarServer::Start(const Options& options) {
@@ -43,8 +82,11 @@ absl::StatusOr<std::unique_ptr<SidecarServer>> SidecarServer::Start(const Option
     return absl::InvalidArgumentError(
         absl::StrCat("max_list_rows must be at least 1, is ", options.max_list_rows));
   }
-  auto impl = std::make_unique<Impl>(options);
-  absl::Status status = impl->Serve(options.server);
+  absl::StatusOr<std::unique_ptr<rpc::AccessControl>> access =
+      rpc::AccessControl::Create(options.server.access);
+  if (!access.ok()) return access.status();
+  auto impl = std::make_unique<Impl>(options, *std::move(access));
+  absl::Status status = impl->Serve(options);
   if (!status.ok()) return status;
   LOG(INFO) << "event=sidecar_started listen=" << absl::StrJoin(impl->addresses(), ",")
             << " ldb=" << options.ldb_path;
@@ -55,6 +97,10 @@ SidecarServer::SidecarServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)
 SidecarServer::~SidecarServer() = default;
 
 const std::vector<std::string>& SidecarServer::addresses() const { return impl_->addresses(); }
+absl::Status SidecarServer::Readiness() const { return impl_->Readiness(); }
+absl::StatusOr<std::string> SidecarServer::ServeMetrics(const rpc::HttpServer::Options& options) {
+  return impl_->ServeMetrics(options);
+}
 void SidecarServer::Shutdown(absl::Duration grace) { impl_->Shutdown(grace); }
 
 }  // namespace ctlstore::sidecar

@@ -8,14 +8,17 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/rpc/http_server.h"
 #include "common/rpc/server.h"
 
 namespace ctlstore::sidecar {
 
 // Serves the Sidecar API from Start() until Shutdown() or its destruction, also while there is no
-// LDB yet. Thread-safe.
+// LDB yet; the health service then says that it is not serving. Every call takes the role reader,
+// where roles are set up. Thread-safe.
 class SidecarServer {
  public:
   struct Options {
@@ -25,6 +28,8 @@ class SidecarServer {
     int64_t max_list_rows = 100000;
     // How long one ListRows may take; it holds back the LDB's WAL for that time.
     absl::Duration max_list_duration = absl::Seconds(30);
+    // How often it is seen whether the LDB can be read, for those who ask for its health.
+    absl::Duration health_interval = absl::Milliseconds(200);
   };
 
   static absl::StatusOr<std::unique_ptr<SidecarServer>> Start(const Options& options);
@@ -34,6 +39,13 @@ class SidecarServer {
 
   // Where it listens.
   const std::vector<std::string>& addresses() const;
+
+  // OK where the LDB can be read, as it was seen last.
+  absl::Status Readiness() const;
+
+  // Serves metrics and health by HTTP until Shutdown(). Returns the address. To be called at most
+  // once. Errors as rpc::MetricsServer::Start().
+  absl::StatusOr<std::string> ServeMetrics(const rpc::HttpServer::Options& options);
 
   // Lets calls under way end within `grace`.
   void Shutdown(absl::Duration grace);

@@ -12,6 +12,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/rpc/access_control.h"
+#include "common/rpc/caller.h"
 #include "common/rpc/proto_conversion.h"
 #include "common/rpc/status_conversion.h"
 #include "common/schema/errors.h"
@@ -46,43 +49,68 @@ void ToProto(absl::Duration duration, google::protobuf::Duration* proto) {
 
 class SidecarService::Impl : public v1::Sidecar::CallbackService {
  public:
-  Impl(ldb::Reader* reader, Clock* clock, const Options& options)
-      : reader_(reader), clock_(clock), options_(options), instance_(ThisInstance()) {}
+  Impl(ldb::Reader* reader, Clock* clock, const Options& options, rpc::CallMetrics* metrics)
+      : reader_(reader),
+        clock_(clock),
+        options_(options),
+        metrics_(metrics),
+        instance_(ThisInstance()) {}
 
   grpc::ServerUnaryReactor* GetRow(grpc::CallbackServerContext* context,
                                    const v1::GetRowRequest* request,
                                    v1::GetRowResponse* response) override {
-    return Answer(context, GetRow(*request, response));
+    const absl::Time begin = absl::Now();
+    const absl::Status access = CheckAccess(*context);
+    return Answer(context, "GetRow", begin, access.ok() ? GetRow(*request, response) : access);
   }
 
   grpc::ServerWriteReactor<v1::ListRowsResponse>* ListRows(
-      grpc::CallbackServerContext*, const v1::ListRowsRequest* request) override {
+      grpc::CallbackServerContext* context, const v1::ListRowsRequest* request) override {
+    ListRowsCall::OnEnd on_end = [this, begin = absl::Now()](absl::StatusCode code) {
+      Record("ListRows", code, begin);
+    };
+    const absl::Status access = CheckAccess(*context);
+    if (!access.ok()) return new ListRowsCall(access, std::move(on_end));
     const absl::StatusOr<int64_t> limit = LimitOf(*request);
-    if (!limit.ok()) return new ListRowsCall(limit.status());
+    if (!limit.ok()) return new ListRowsCall(limit.status(), std::move(on_end));
     const absl::StatusOr<TableName> name = NormalizeName(request->family(), request->table());
-    if (!name.ok()) return new ListRowsCall(name.status());
+    if (!name.ok()) return new ListRowsCall(name.status(), std::move(on_end));
     const absl::StatusOr<std::vector<ValueView>> key_prefix =
         rpc::FromProto("key_prefix", request->key_prefix());
-    if (!key_prefix.ok()) return new ListRowsCall(key_prefix.status());
+    if (!key_prefix.ok()) return new ListRowsCall(key_prefix.status(), std::move(on_end));
     // One row more than are sent tells whether there are more.
     const int64_t read_limit =
         *limit == std::numeric_limits<int64_t>::max() ? ldb::Reader::kNoLimit : *limit + 1;
     return new ListRowsCall(reader_->ListRows(name->family, name->table, *key_prefix, read_limit),
-                            *limit, options_.max_list_duration);
+                            *limit, options_.max_list_duration, std::move(on_end));
   }
 
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
                                       const v1::GetStatusRequest*,
                                       v1::GetStatusResponse* response) override {
-    return Answer(context, GetStatus(response));
+    const absl::Time begin = absl::Now();
+    const absl::Status access = CheckAccess(*context);
+    return Answer(context, "GetStatus", begin, access.ok() ? GetStatus(response) : access);
   }
 
  private:
-  static grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context,
-                                          const absl::Status& status) {
+  absl::Status CheckAccess(const grpc::CallbackServerContext& context) const {
+    if (options_.access == nullptr || !options_.access->has_roles()) return absl::OkStatus();
+    const absl::StatusOr<rpc::Caller> caller = options_.access->Identify(context);
+    if (!caller.ok()) return caller.status();
+    return rpc::RequireRole(*caller, rpc::Role::kReader);
+  }
+
+  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const char* method,
+                                   absl::Time begin, const absl::Status& status) {
+    Record(method, status.code(), begin);
     grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
     reactor->Finish(rpc::ToGrpcStatus(status));
     return reactor;
+  }
+
+  void Record(const char* method, absl::StatusCode code, absl::Time begin) {
+    if (metrics_ != nullptr) metrics_->Record(method, code, absl::Now() - begin);
   }
 
   absl::Status GetRow(const v1::GetRowRequest& request, v1::GetRowResponse* response) {
@@ -131,11 +159,13 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
   ldb::Reader* const reader_;
   Clock* const clock_;
   const Options options_;
+  rpc::CallMetrics* const metrics_;
   const std::string instance_;
 };
 
-SidecarService::SidecarService(ldb::Reader* reader, Clock* clock, const Options& options)
-    : impl_(std::make_unique<Impl>(reader, clock, options)) {}
+SidecarService::SidecarService(ldb::Reader* reader, Clock* clock, const Options& options,
+                               rpc::CallMetrics* metrics)
+    : impl_(std::make_unique<Impl>(reader, clock, options, metrics)) {}
 SidecarService::~SidecarService() = default;
 
 grpc::Service* SidecarService::grpc_service() { return impl_.get(); }

@@ -9,6 +9,8 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/ldb/reader.h"
+#include "common/rpc/access_control.h"
+#include "common/rpc/call_metrics.h"
 
 namespace grpc {
 class Service;
@@ -25,10 +27,14 @@ class SidecarService {
     // How long one ListRows may take, until its last page is handed to gRPC. The list's state of
     // the database is let go at that moment, also when its client has stopped reading.
     absl::Duration max_list_duration = absl::Seconds(30);
+    // Where set: says who may call; every call takes the role reader.
+    const rpc::AccessControl* access = nullptr;
   };
 
-  // The reader and the clock must outlive the service, and the service its gRPC server.
-  SidecarService(ldb::Reader* reader, Clock* clock, const Options& options);
+  // The reader, the clock, the access control and the metrics, where there are any, must outlive the
+  // service, and the service its gRPC server.
+  SidecarService(ldb::Reader* reader, Clock* clock, const Options& options,
+                 rpc::CallMetrics* metrics = nullptr);
   ~SidecarService();
   SidecarService(const SidecarService&) = delete;
   SidecarService& operator=(const SidecarService&) = delete;

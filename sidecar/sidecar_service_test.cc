@@ -314,6 +314,46 @@ TEST_F(SidecarServiceTest, AnUnknownTableIsNotFound) {
   EXPECT_THAT(pages, IsEmpty());
 }
 
+TEST_F(SidecarServiceTest, TablesAreClearedDroppedAndMadeAgainWhileItServes) {
+  FillPlaces(3, "Wellington");
+  Serve();
+  v1::GetRowResponse response;
+  std::vector<v1::ListRowsResponse> pages;
+  ASSERT_TRUE(GetRow("geo", "places", {Text("nz"), Integer(1)}, &response).ok());
+  ASSERT_TRUE(response.has_row());
+  ASSERT_TRUE(List(ListRequest({}), &pages).ok());
+  ASSERT_EQ(Keys(pages).size(), 3u);
+
+  Apply({"DELETE FROM geo___places"});
+  response.Clear();
+  pages.clear();
+  EXPECT_TRUE(GetRow("geo", "places", {Text("nz"), Integer(1)}, &response).ok());
+  EXPECT_FALSE(response.has_row());
+  EXPECT_TRUE(List(ListRequest({}), &pages).ok());
+  EXPECT_THAT(Keys(pages), IsEmpty());
+
+  Apply({"DROP TABLE IF EXISTS geo___places"});
+  for (const absl::Status& status :
+       {GetRow("geo", "places", {Text("nz"), Integer(1)}, &response), List(ListRequest({}), &pages),
+        List(ListRequest({Text("nz")}), &pages)}) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kNotFound) << status;
+    EXPECT_EQ(ErrorReason(status), reason::kTableNotFound);
+  }
+
+  Apply(
+      {"CREATE TABLE geo___places (\"name\" BLOB, \"number\" REAL, \"code\" VARCHAR(191), "
+       "PRIMARY KEY(\"code\"));",
+       "REPLACE INTO geo___places (\"name\",\"number\",\"code\") VALUES(x'00',1.0,'nz')"});
+  EXPECT_EQ(ErrorReason(GetRow("geo", "places", {Text("nz"), Integer(1)}, &response)),
+            reason::kInvalidKey);
+  response.Clear();
+  const absl::Status status = GetRow("geo", "places", {Text("nz")}, &response);
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(response.row().values().at("name").bytes(), std::string(1, '\0'));
+  EXPECT_EQ(response.row().values().at("number").decimal(), 1.0);
+  EXPECT_EQ(response.row().values_size(), 3);
+}
+
 TEST_F(SidecarServiceTest, AMalformedNameIsAnInvalidArgument) {
   CreatePlaces();
   Serve();

@@ -33,9 +33,18 @@ absl::Status WithPrefix(absl::string_view prefix, const absl::Status& status) {
   return result;
 }
 
-bool WorthRetrying(const absl::Status& status) {
-  if (absl::IsResourceExhausted(status)) return RetryDelay(status).has_value();
+// The executive is well, and tells when to come back.
+bool AsksToWait(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) && RetryDelay(status).has_value();
+}
+
+bool IsAway(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsDeadlineExceeded(status);
+}
+
+// The request has more rows than its writer may change in a whole period.
+bool HasTooManyRows(const absl::Status& status) {
+  return ErrorReason(status) == std::string(reason::kRateLimited) && !AsksToWait(status);
 }
 
 // The position in "mutations[3].values.code", where the status names one.
@@ -82,7 +91,8 @@ Importer::Importer(std::string file_name, RowSource* source, Executive* executiv
       executive_(executive),
       clock_(clock),
       observer_(observer),
-      options_(std::move(options)) {}
+      options_(std::move(options)),
+      batch_rows_(options_.max_batch_rows) {}
 
 absl::Status Importer::AtLine(int64_t line, const absl::Status& status) const {
   return WithPrefix(absl::StrCat(file_name_, ":", line, ": "), status);
@@ -294,8 +304,8 @@ absl::Status Importer::AddRow(const Plan& plan, const SourceRow& row, Batch* bat
   absl::StatusOr<v1::Mutation> mutation = ConvertRow(plan, row);
   if (!mutation.ok()) return BadRow(AtLine(row.line, mutation.status()));
   const size_t bytes = mutation->ByteSizeLong();
-  if (!batch->lines.empty() && (batch->lines.size() == options_.max_batch_rows ||
-                                batch->bytes + bytes > options_.max_batch_bytes)) {
+  if (!batch->lines.empty() &&
+      (batch->lines.size() >= batch_rows_ || batch->bytes + bytes > options_.max_batch_bytes)) {
     absl::Status flushed = Flush(batch);
     if (!flushed.ok()) return flushed;
   }
@@ -308,7 +318,9 @@ absl::Status Importer::AddRow(const Plan& plan, const SourceRow& row, Batch* bat
 absl::Status Importer::Flush(Batch* batch) {
   if (batch->lines.empty()) return absl::OkStatus();
   absl::Status sent = Send(batch->request);
-  if (absl::IsInvalidArgument(sent)) {
+  if (HasTooManyRows(sent) && batch->lines.size() > 1) {
+    sent = FlushHalves(batch);
+  } else if (absl::IsInvalidArgument(sent)) {
     if (options_.skip_bad_rows) {
       sent = FlushOneByOne(batch);
     } else {
@@ -318,6 +330,21 @@ absl::Status Importer::Flush(Batch* batch) {
   }
   batch->Clear();
   return sent;
+}
+
+absl::Status Importer::FlushHalves(Batch* batch) {
+  batch_rows_ = std::max<size_t>(1, batch->lines.size() / 2);
+  Batch part;
+  part.request.set_family(batch->request.family());
+  for (size_t i = 0; i < batch->lines.size(); ++i) {
+    if (part.lines.size() >= batch_rows_) {
+      absl::Status flushed = Flush(&part);
+      if (!flushed.ok()) return flushed;
+    }
+    part.request.add_mutations()->Swap(batch->request.mutable_mutations(static_cast<int>(i)));
+    part.lines.push_back(batch->lines[i]);
+  }
+  return Flush(&part);
 }
 
 // Finds the rows that the executive refuses.
@@ -349,12 +376,18 @@ absl::Status Importer::Send(const v1::MutateRequest& request) {
 // Every call of an import may be repeated without harm, also where its outcome is unknown.
 absl::Status Importer::WithRetries(const std::function<absl::Status()>& call) {
   Backoff backoff(kFirstRetry, kLongestRetry);
-  const absl::Time deadline = clock_->Now() + options_.retry_for;
+  const absl::Time start = clock_->Now();
   while (true) {
     absl::Status status = call();
-    if (status.ok() || !WorthRetrying(status) || clock_->Now() >= deadline) return status;
+    if (!AsksToWait(status) && !IsAway(status)) return status;
     const absl::Duration wait =
         std::max(backoff.Next(), RetryDelay(status).value_or(absl::ZeroDuration()));
+    const absl::Time now = clock_->Now();
+    // What is asked for is waited in full, or not at all.
+    if (AsksToWait(status) ? now + wait > start + options_.wait_for
+                           : now >= start + options_.retry_for) {
+      return status;
+    }
     observer_->OnRetry(status, wait);
     clock_->SleepOrStop(wait, &never_);
   }

@@ -64,6 +64,9 @@ class Importer {
     bool skip_bad_rows = false;
     // How long a request is tried while the executive is unavailable.
     absl::Duration retry_for = absl::Minutes(1);
+    // How long a request waits, all in all, because the executive asks to wait: its queue is full,
+    // or the writer has used up its rows for now.
+    absl::Duration wait_for = absl::Minutes(10);
     // The size of a request.
     size_t max_batch_rows = 100;
     size_t max_batch_bytes = size_t{900} << 10;
@@ -121,6 +124,7 @@ class Importer {
   absl::Status BadRow(const absl::Status& why);
   absl::Status AddRow(const Plan& plan, const SourceRow& row, Batch* batch);
   absl::Status Flush(Batch* batch);
+  absl::Status FlushHalves(Batch* batch);
   absl::Status FlushOneByOne(Batch* batch);
   absl::Status Send(const v1::MutateRequest& request);
   absl::Status WithRetries(const std::function<absl::Status()>& call);
@@ -132,6 +136,8 @@ class Importer {
   Observer* const observer_;
   const Options options_;
   Result result_;
+  // At most options_.max_batch_rows; less where the writer may not change as many at once.
+  size_t batch_rows_;
   // Waiting for a next try ends with the process only.
   absl::Notification never_;
 };

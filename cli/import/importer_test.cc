@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -53,6 +54,10 @@ class FakeExecutive : public Importer::Executive {
     EXPECT_LE(request.ByteSizeLong(), size_t{1} << 20);
     absl::Status fault = Fault();
     if (!fault.ok()) return fault;
+    if (request.mutations_size() > most_rows_) {
+      return ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kRateLimited,
+                             "more rows than the whole limit");
+    }
     for (int i = 0; i < request.mutations_size(); ++i) {
       const auto& values = request.mutations(i).values();
       const auto found = values.find("v");
@@ -81,6 +86,8 @@ class FakeExecutive : public Importer::Executive {
   int64_t sequence_ = 0;
   // Rows whose field v is this are refused.
   std::string refused_ = "refused";
+  // Of a request.
+  int most_rows_ = 1000;
 
  private:
   absl::Status Fault() {
@@ -356,6 +363,61 @@ TEST_F(ImporterTest, GivesUpAfterItsTime) {
   EXPECT_TRUE(absl::IsUnavailable(outcome.status)) << outcome.status;
   EXPECT_GE(clock_.Now() - begin, absl::Minutes(1));
   EXPECT_LE(clock_.Now() - begin, absl::Minutes(1) + absl::Seconds(5));
+}
+
+absl::Status RateLimited(absl::Duration delay) {
+  return WithRetryDelay(ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kRateLimited,
+                                        "the writer has used up its rows"),
+                        delay);
+}
+
+TEST_F(ImporterTest, WaitsAsLongAsTheExecutiveTellsItTo) {
+  MakeTable();
+  const absl::Time begin = clock_.Now();
+  // Longer than it would wait for an executive that is away.
+  for (int i = 0; i < 9; ++i) executive_.AddFault(RateLimited(absl::Minutes(1)));
+  const Outcome outcome = ImportCsv(Rows(120), Into());
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(clock_.Now() - begin, absl::Minutes(9));
+  EXPECT_EQ(observer_.retries_, 9);
+  EXPECT_EQ(executive_.rows_.size(), 120u);
+}
+
+TEST_F(ImporterTest, WaitsNoLongerThanItsBound) {
+  MakeTable();
+  Importer::Options options = Into();
+  options.wait_for = absl::Seconds(90);
+  const absl::Time begin = clock_.Now();
+  for (int i = 0; i < 100; ++i) executive_.AddFault(RateLimited(absl::Minutes(1)));
+  Outcome outcome = ImportCsv(Rows(1), options);
+  EXPECT_TRUE(absl::IsResourceExhausted(outcome.status)) << outcome.status;
+  EXPECT_EQ(RetryDelay(outcome.status), absl::Minutes(1));
+  // A second minute would be over the bound, and is not begun.
+  EXPECT_EQ(clock_.Now() - begin, absl::Minutes(1));
+  EXPECT_EQ(executive_.rows_.size(), 0u);
+}
+
+TEST_F(ImporterTest, SendsFewerRowsAtOnceWhereTheWriterMayNotChangeAsMany) {
+  MakeTable();
+  executive_.most_rows_ = 13;
+  const Outcome outcome = ImportCsv(Rows(250), Into());
+  ASSERT_TRUE(outcome.status.ok()) << outcome.status;
+  EXPECT_EQ(outcome.result.rows_written, 250);
+  EXPECT_EQ(executive_.rows_.size(), 250u);
+  EXPECT_EQ(observer_.retries_, 0);
+  // It tries more only until it knows.
+  EXPECT_EQ(std::count_if(executive_.request_sizes_.begin(), executive_.request_sizes_.end(),
+                          [](int size) { return size > 13; }),
+            3);
+}
+
+TEST_F(ImporterTest, FindsTheBadRowAlsoInASmallerRequest) {
+  MakeTable();
+  executive_.most_rows_ = 2;
+  executive_.refused_ = "v7";
+  const Outcome outcome = ImportCsv(Rows(10), Into());
+  EXPECT_TRUE(absl::IsInvalidArgument(outcome.status)) << outcome.status;
+  EXPECT_TRUE(absl::StrContains(outcome.status.message(), "FILE:8: ")) << outcome.status;
 }
 
 TEST_F(ImporterTest, DoesNotTryAgainWhatCannotSucceed) {

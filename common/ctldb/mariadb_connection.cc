@@ -511,7 +511,7 @@ absl::Status MariadbConnection::Failed(unsigned int code, const char* message) {
   MariadbError error = ClassifyMariadbError(code, message, where_);
   if (error.connection_broken) {
     broken_ = true;
-    EndTransaction();
+    in_transaction_ = false;
   } else if (error.transaction_lost) {
     Rollback();
   }
@@ -673,9 +673,7 @@ absl::Status MariadbConnection::SetSavepoint() {
   absl::Status usable = CheckUsable();
   if (!usable.ok()) return usable;
   if (!in_transaction_) return absl::InternalError("there is no transaction for a savepoint");
-  absl::Status status = ExecuteText("SAVEPOINT ctlstore").status();
-  if (status.ok()) has_savepoint_ = true;
-  return status;
+  return ExecuteText("SAVEPOINT ctlstore").status();
 }
 
 absl::Status MariadbConnection::RollbackToSavepoint() {
@@ -684,7 +682,6 @@ absl::Status MariadbConnection::RollbackToSavepoint() {
   if (!in_transaction_) {
     return DatabaseBusy(absl::StrCat(where_, ": the transaction with the savepoint is lost"));
   }
-  if (!has_savepoint_) return absl::InternalError("there is no savepoint to go back to");
   return ExecuteText("ROLLBACK TO SAVEPOINT ctlstore").status();
 }
 
@@ -693,7 +690,7 @@ absl::Status MariadbConnection::Commit() {
   if (!usable.ok()) return usable;
   if (!in_transaction_) return absl::InternalError("there is no transaction to commit");
   if (mysql_real_query(mysql_, "COMMIT", strlen("COMMIT")) == 0) {
-    EndTransaction();
+    in_transaction_ = false;
     return absl::OkStatus();
   }
   const unsigned int code = mysql_errno(mysql_);
@@ -710,15 +707,10 @@ absl::Status MariadbConnection::Commit() {
 
 void MariadbConnection::Rollback() {
   if (!in_transaction_) return;
-  EndTransaction();
+  in_transaction_ = false;
   if (broken_) return;
   // What is still open on a connection that cannot even roll back ends with the connection.
   if (mysql_real_query(mysql_, "ROLLBACK", strlen("ROLLBACK")) != 0) broken_ = true;
-}
-
-void MariadbConnection::EndTransaction() {
-  in_transaction_ = false;
-  has_savepoint_ = false;
 }
 
 bool MariadbConnection::Alive() {

@@ -85,9 +85,6 @@ class MariadbConnection final : public Connection {
   absl::Status Failed(const PreparedStatement& statement);
   absl::Status Failed(unsigned int code, const char* message);
 
-  // After the end of a transaction.
-  void EndTransaction();
-
   const std::string where_;
   const bool read_only_;
   st_mysql* mysql_ = nullptr;
@@ -97,7 +94,6 @@ class MariadbConnection final : public Connection {
   // What the rows of one bulk execution may have together.
   size_t max_bulk_bytes_ = 0;
   bool in_transaction_ = false;
-  bool has_savepoint_ = false;
   bool in_query_ = false;
   bool broken_ = false;
 };

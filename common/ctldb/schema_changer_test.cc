@@ -141,10 +141,12 @@ class SchemaChangerTest : public CtldbTest {
 
   // Waits until a connection to this test's database is in this state.
   void WaitForState(absl::string_view state) {
+    const absl::Time give_up = absl::Now() + absl::Minutes(1);
     while (MustQuery(connection_.get(),
                      "SELECT id FROM information_schema.processlist WHERE db = ? AND state = ?",
                      {target_.database, state})
                .empty()) {
+      ASSERT_LT(absl::Now(), give_up) << "nobody is in the state " << state;
       absl::SleepFor(absl::Milliseconds(5));
     }
   }

@@ -148,6 +148,7 @@ class LdbWriter::Impl {
 
   int64_t applied_sequence() const { return applied_sequence_; }
   int64_t received_sequence() const { return received_sequence_; }
+  Applied applied() const { return applied_; }
 
   absl::Status Apply(absl::Span<const LedgerEntry> entries) {
     absl::Status status = CheckOrder(entries);
@@ -238,7 +239,19 @@ class LdbWriter::Impl {
       return status;
     }
     applied_sequence_ = received_sequence_ = entries.back().sequence;
+    CountApplied(entries);
     return absl::OkStatus();
+  }
+
+  // Counts what is pending and then `entries`, which end with a whole ledger transaction.
+  void CountApplied(absl::Span<const LedgerEntry> entries) {
+    applied_.entries += static_cast<int64_t>(pending_.size() + entries.size());
+    bool open = !pending_.empty();
+    for (const LedgerEntry& entry : entries) {
+      const Marker marker = MarkerOf(entry.statement);
+      if (marker != Marker::kNone) open = marker == Marker::kBegin;
+      if (!open) ++applied_.transactions;
+    }
   }
 
   absl::Status RunInOneTransaction(absl::Span<const LedgerEntry> entries, size_t* failed) {
@@ -455,6 +468,7 @@ class LdbWriter::Impl {
 
   int64_t applied_sequence_ = 0;
   int64_t received_sequence_ = 0;
+  Applied applied_;
   // The entries of a ledger transaction whose end has not come.
   std::vector<LedgerEntry> pending_;
   size_t pending_bytes_ = 0;
@@ -494,6 +508,8 @@ LdbWriter::~LdbWriter() = default;
 int64_t LdbWriter::applied_sequence() const { return impl_->applied_sequence(); }
 
 int64_t LdbWriter::received_sequence() const { return impl_->received_sequence(); }
+
+LdbWriter::Applied LdbWriter::applied() const { return impl_->applied(); }
 
 absl::Status LdbWriter::Apply(absl::Span<const LedgerEntry> entries) {
   return impl_->Apply(entries);

@@ -47,6 +47,14 @@ class LdbWriter {
   // transaction is without its end. What is to be given to Apply() next comes after this.
   int64_t received_sequence() const;
 
+  // How much was committed here since Open().
+  struct Applied {
+    int64_t entries = 0;
+    // Ledger transactions; an entry without markers around it is one.
+    int64_t transactions = 0;
+  };
+  Applied applied() const;
+
   // Takes entries in ledger order, all of them after received_sequence(), and commits the ledger
   // transactions that are complete with them; the rest waits in memory for its end. On an error
   // only the ledger transactions before the one that failed are committed (none where the entries

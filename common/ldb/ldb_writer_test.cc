@@ -282,6 +282,36 @@ TEST_F(LdbWriterTest, WhatStandsBeforeAFailedTransactionIsApplied) {
   EXPECT_EQ(Table(), (Rows{{Value::Text("x"), Value::Integer(2)}}));
 }
 
+TEST_F(LdbWriterTest, CountsWhatItHasCommitted) {
+  std::unique_ptr<LdbWriter> writer = OpenWriter(path_);
+  const auto expect_applied = [&](int64_t entries, int64_t transactions) {
+    EXPECT_EQ(writer->applied().entries, entries);
+    EXPECT_EQ(writer->applied().transactions, transactions);
+  };
+  expect_applied(0, 0);
+  // One transaction without markers; the next one's end has not come.
+  ASSERT_TRUE(
+      writer->Apply({{1, "", kCreate}, {2, "", kBeginMarker}, {3, "", Upsert("x", 1)}}).ok());
+  expect_applied(1, 1);
+  ASSERT_TRUE(writer->Apply({{4, "", Upsert("y", 1)}}).ok());
+  expect_applied(1, 1);
+  // Its end, one alone, and what stands before a transaction that fails.
+  EXPECT_FALSE(writer
+                   ->Apply({{5, "", kCommitMarker},
+                            {6, "", Upsert("x", 2)},
+                            {7, "", kBeginMarker},
+                            {8, "", "garbage"},
+                            {9, "", kCommitMarker}})
+                   .ok());
+  expect_applied(6, 3);
+  ASSERT_TRUE(writer->Apply({{7, "", kBeginMarker}, {8, "", kCommitMarker}}).ok());
+  expect_applied(8, 4);
+  // Only of this writer.
+  writer.reset();
+  writer = OpenWriter(path_);
+  expect_applied(0, 0);
+}
+
 TEST_F(LdbWriterTest, AStatementThatFailsTakesItsTransactionBack) {
   std::unique_ptr<LdbWriter> writer = OpenWriter(path_);
   ledger_.Add(kCreate);

@@ -41,15 +41,21 @@ class TokenFile {
  public:
   // A file of no name has no tokens.
   TokenFile(Role role, const std::string& path, Clock* clock)
-      : enabled_(!path.empty()),
+      : role_(role),
+        enabled_(!path.empty()),
         files_(
             {path},
-            [this, role, path](const std::vector<std::string>& texts) {
-              return Take(role, path, texts.front());
+            [this, path](const std::vector<std::string>& texts) {
+              return Take(path, texts.front());
             },
             clock) {}
 
-  absl::Status Load() { return enabled_ ? files_.Load() : absl::OkStatus(); }
+  absl::Status Load() {
+    const absl::Status status = enabled_ ? files_.Load() : absl::OkStatus();
+    if (status.ok()) return status;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--", RoleName(role_), "_token_file: ", status.message()));
+  }
 
   bool Has(const Digest& digest) {
     if (!enabled_) return false;
@@ -63,11 +69,11 @@ class TokenFile {
   }
 
  private:
-  absl::Status Take(Role role, const std::string& path, const std::string& text) {
+  absl::Status Take(const std::string& path, const std::string& text) {
     const absl::StatusOr<std::vector<std::string>> tokens = ParseTokens(text);
     if (!tokens.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat("the file of ", RoleName(role), " tokens ",
-                                                     path, ": ", tokens.status().message()));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the file ", path, ": ", tokens.status().message()));
     }
     std::vector<Digest> digests;
     for (const std::string& token : *tokens) digests.push_back(DigestOf(token));
@@ -76,6 +82,7 @@ class TokenFile {
     return absl::OkStatus();
   }
 
+  const Role role_;
   const bool enabled_;
   absl::Mutex mutex_;
   std::vector<Digest> digests_ ABSL_GUARDED_BY(mutex_);

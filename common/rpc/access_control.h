@@ -39,7 +39,7 @@ struct AccessOptions {
 class AccessControl {
  public:
   // INVALID_ARGUMENT where a token file cannot be read, holds no token or one that is too short to
-  // be safe (16 characters); never names a token.
+  // be safe (16 characters); names the flag, never a token.
   static absl::StatusOr<std::unique_ptr<AccessControl>> Create(const AccessOptions& options,
                                                                Clock* clock = Clock::Real());
   ~AccessControl();

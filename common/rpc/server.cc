@@ -139,6 +139,8 @@ absl::Status CheckServerOptions(const ServerOptions& options) {
         "--admin_identities and --reader_identities are names in client certificates, and need "
         "--tls_client_ca_file, which says whose certificates these may be");
   }
+  const absl::Status access = AccessControl::Create(options.access).status();
+  if (!access.ok()) return access;
   return CheckExposure(options.listen, ProtectionOf(options));
 }
 

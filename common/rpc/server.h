@@ -42,8 +42,8 @@ Protection ProtectionOf(const ServerOptions& options);
 
 // Whether a server may start with the options, as far as that can be said before it listens:
 // Server::Start() asks too. FAILED_PRECONDITION where an address is open to other hosts without TLS
-// and roles, with what to do (exposure.h); INVALID_ARGUMENT names a flag or a file of TLS that
-// cannot be used.
+// and roles, with what to do (exposure.h); INVALID_ARGUMENT names a flag or a file of TLS or tokens
+// that cannot be used.
 absl::Status CheckServerOptions(const ServerOptions& options);
 
 // Runs from Start() until Shutdown() or its destruction. Thread-safe.

@@ -87,8 +87,13 @@ TEST_F(ServerFlagsTest, BeyondLoopbackItTakesTlsAndRoles) {
   absl::SetFlag(&FLAGS_tls_client_ca_file, folder + "/ca.pem");
   absl::SetFlag(&FLAGS_tls_require_client_cert, true);
   absl::SetFlag(&FLAGS_reader_identities, "app");
-  absl::SetFlag(&FLAGS_admin_token_file, "/a");
-  absl::SetFlag(&FLAGS_reader_token_file, "/r");
+  absl::SetFlag(&FLAGS_admin_token_file, folder + "/none");
+  status = ServerOptionsFromFlags("127.0.0.1:3000").status();
+  EXPECT_NE(status.message().find("--admin_token_file"), absl::string_view::npos) << status;
+  testing::ReplaceFile(folder + "/a", "admin-token-0123456789");
+  testing::ReplaceFile(folder + "/r", "reader-token-0123456789");
+  absl::SetFlag(&FLAGS_admin_token_file, folder + "/a");
+  absl::SetFlag(&FLAGS_reader_token_file, folder + "/r");
   const absl::StatusOr<ServerOptions> options = ServerOptionsFromFlags("127.0.0.1:3000");
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_FALSE(options->insecure);
@@ -99,8 +104,8 @@ TEST_F(ServerFlagsTest, BeyondLoopbackItTakesTlsAndRoles) {
   EXPECT_EQ(options->access.admin_identities,
             (std::vector<std::string>{"ops", "spiffe://example/ops"}));
   EXPECT_EQ(options->access.reader_identities, std::vector<std::string>{"app"});
-  EXPECT_EQ(options->access.admin_token_file, "/a");
-  EXPECT_EQ(options->access.reader_token_file, "/r");
+  EXPECT_EQ(options->access.admin_token_file, folder + "/a");
+  EXPECT_EQ(options->access.reader_token_file, folder + "/r");
 }
 
 TEST_F(ServerFlagsTest, TheGraceIsNeverNegative) {

@@ -1,10 +1,12 @@
 // Servers and clients with TLS, tokens and roles, over real sockets.
 
+#include <glog/logging.h>
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -52,6 +54,28 @@ class WhoAmI : public v1::Executive::Service {
   }
 
   std::unique_ptr<AccessControl> access;
+};
+
+// Counts the lines logged while it lives that have all of the words.
+class LogCounter : public google::LogSink {
+ public:
+  explicit LogCounter(std::vector<std::string> words) : words_(std::move(words)) {
+    google::AddLogSink(this);
+  }
+  ~LogCounter() override { google::RemoveLogSink(this); }
+  void send(google::LogSeverity, const char*, const char*, int, const google::LogMessageTime&,
+            const char* message, size_t size) override {
+    const absl::string_view line(message, size);
+    for (const std::string& word : words_) {
+      if (!absl::StrContains(line, word)) return;
+    }
+    ++count_;
+  }
+  int count() const { return count_; }
+
+ private:
+  const std::vector<std::string> words_;
+  std::atomic<int> count_{0};
 };
 
 class TlsTest : public ::testing::Test {
@@ -239,6 +263,7 @@ TEST_F(TlsTest, EveryAddressSeesARenewedCertificate) {
 TEST_F(TlsTest, AKeyWithoutItsCertificateLeavesTheOldOnes) {
   Start();
   const Certificate next = other_ca_.IssueServer();
+  const LogCounter log({"event=files_not_reloaded", File("server.key"), "does not belong"});
   ReplaceFile(File("server.key"), next.key);
   // For longer than it takes the server to look.
   const absl::Time begin = absl::Now();
@@ -246,6 +271,7 @@ TEST_F(TlsTest, AKeyWithoutItsCertificateLeavesTheOldOnes) {
     const absl::StatusOr<std::string> answer = Call();
     ASSERT_TRUE(answer.ok()) << answer.status();
   }
+  EXPECT_EQ(log.count(), 1);
   ReplaceFile(File("server.pem"), next.cert);
   client_.tls.ca_file = File("other_ca.pem");
   EXPECT_TRUE(Eventually([&] { return Call().ok(); }));

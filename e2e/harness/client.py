@@ -110,6 +110,18 @@ class ExecutiveClient:
         request = ex.AddFieldsRequest(family=family, table=table, fields=fields)
         return self.stub.AddFields(request, **_with_timeout(call)).sequence
 
+    def drop_table(self, family: str, table: str, **call: Any) -> int:
+        request = ex.DropTableRequest(family=family, table=table)
+        return self.stub.DropTable(request, **_with_timeout(call)).sequence
+
+    def clear_table(self, family: str, table: str, **call: Any) -> int:
+        request = ex.ClearTableRequest(family=family, table=table)
+        return self.stub.ClearTable(request, **_with_timeout(call)).sequence
+
+    def clear_family(self, family: str, **call: Any) -> int:
+        request = ex.ClearFamilyRequest(family=family)
+        return self.stub.ClearFamily(request, **_with_timeout(call)).sequence
+
     def get_table(self, family: str, table: str, **call: Any) -> schema_pb2.Table:
         request = ex.GetTableRequest(family=family, table=table)
         return self.stub.GetTable(request, **_with_timeout(call)).table

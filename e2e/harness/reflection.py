@@ -79,6 +79,7 @@ _HealthRequest = _class("grpc.health.v1.HealthCheckRequest")
 _HealthResponse = _class("grpc.health.v1.HealthCheckResponse")
 
 HEALTH_SERVING = 1
+HEALTH_NOT_SERVING = 2
 
 
 def check_health(channel: grpc.Channel, service: str = "") -> int:

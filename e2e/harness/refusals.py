@@ -13,6 +13,7 @@ NOT_FOUND = grpc.StatusCode.NOT_FOUND
 EXISTS = grpc.StatusCode.ALREADY_EXISTS
 UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
 ABORTED = grpc.StatusCode.ABORTED
+FAILED_PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
 
 ALL_TYPES = [
     ("s", "string"),

@@ -8,6 +8,14 @@
 #include "executive/table_reader.h"
 
 namespace ctlstore::executive {
+namespace {
+
+int64_t NextEvent() {
+  static std::atomic<int64_t> events(0);
+  return ++events;
+}
+
+}  // namespace
 
 MutateRequest OwnedRequest::view() const {
   MutateRequest view;
@@ -72,12 +80,14 @@ absl::StatusOr<std::shared_ptr<const TableSchema>> CommitterInstance::FindTable(
 
 std::shared_ptr<PendingAnswer> CommitterInstance::Submit(OwnedRequest owned) {
   auto pending = std::make_shared<PendingAnswer>(std::move(owned));
+  pending->submitted_at_ = NextEvent();
   const int64_t version = tables.version();
   MutateRequest request = pending->request.view();
   absl::StatusOr<MutationPlan> plan =
       MutationPlan::Create(request, [this](const TableName& name) { return FindTable(name); });
   if (!plan.ok()) {
     pending->answer_ = plan.status();
+    pending->answered_at_ = NextEvent();
     pending->done_.Notify();
     return pending;
   }
@@ -93,6 +103,7 @@ std::shared_ptr<PendingAnswer> CommitterInstance::Submit(OwnedRequest owned) {
   submission->done = [pending, plan = &submission->plan](absl::StatusOr<int64_t> answer) {
     pending->statements_ = plan->statements();
     pending->answer_ = std::move(answer);
+    pending->answered_at_ = NextEvent();
     pending->done_.Notify();
   };
   committer->Submit(std::move(submission));

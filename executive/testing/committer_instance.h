@@ -65,6 +65,10 @@ class PendingAnswer {
   // What was planned last; after the answer.
   const std::vector<std::string>& statements() const { return statements_; }
 
+  // Submissions and answers of the process are numbered in the order in which they happen.
+  int64_t submitted_at() const { return submitted_at_; }
+  int64_t answered_at() const { return answered_at_; }
+
   const OwnedRequest request;
   std::atomic<bool> cancelled{false};
 
@@ -72,6 +76,8 @@ class PendingAnswer {
   friend class CommitterInstance;
   absl::StatusOr<int64_t> answer_ = 0;
   std::vector<std::string> statements_;
+  int64_t submitted_at_ = 0;
+  int64_t answered_at_ = 0;
   absl::Notification done_;
 };
 
