@@ -90,6 +90,8 @@ class Executive:
                 *launcher("executive"),
                 f"--ctldb={ctldb.url}",
                 f"--listen={self.address},127.0.0.1:0",
+                "--http_port=0",
+                "--metrics_port=0",
                 "--writer_max_rows=0",
                 *flags,
             ],
