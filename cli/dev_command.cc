@@ -82,7 +82,8 @@ absl::StatusOr<DevSystem::Options> OptionsFromFlags() {
       {options.executive_listen, options.sidecar_listen}, rpc::ProtectionOf(options.server));
   // What is no address is said by whoever is to listen there.
   if (absl::IsFailedPrecondition(exposure)) return UsageError(exposure.message());
-  for (const absl::Status& status : {reflector::ReadReflectorFlags(&options.reflector),
+  for (const absl::Status& status : {executive::ReadExecutiveFlags(&options.executive),
+                                     reflector::ReadReflectorFlags(&options.reflector),
                                      sidecar::ReadSidecarFlags(&options.sidecar),
                                      heartbeat::ReadHeartbeatFlags(&options.heartbeat)}) {
     if (!status.ok()) return UsageError(status.message());
@@ -177,6 +178,11 @@ Command DevCommand(const std::string& program) {
                    "sidecar_listen",
                    "poll_interval_ms",
                    "heartbeat_interval_ms",
+                   "enable_destructive_changes",
+                   "table_warn_bytes",
+                   "table_max_bytes",
+                   "writer_max_rows",
+                   "writer_rate_period_ms",
                    "tls_cert_file",
                    "tls_key_file",
                    "tls_client_ca_file",
@@ -188,8 +194,9 @@ Command DevCommand(const std::string& program) {
                    "insecure",
                    "grpc_max_threads"};
   command.flag_files = {"common/ctldb/", "common/base/"};
-  // Fast rather than cheap: there is one host only.
-  command.flag_defaults = {{"poll_interval_ms", "50"}, {"log_level", "warning"}};
+  // Fast rather than cheap: there is one host only, and nobody to be guarded from its writers.
+  command.flag_defaults = {
+      {"poll_interval_ms", "50"}, {"log_level", "warning"}, {"writer_max_rows", "0"}};
   command.run = [program](const std::vector<std::string>& arguments) {
     InitLogging("ctlstore");
     return Returning([&program](const std::vector<std::string>&) { return Dev(program); })(

@@ -180,7 +180,7 @@ class DevSystem::Impl {
   }
 
   absl::Status StartExecutive(const Options& options) {
-    executive::ExecutiveServer::Options executive_options;
+    executive::ExecutiveServer::Options executive_options = options.executive;
     executive_options.ctldb = ctldb_;
     executive_options.connection = options.connection;
     executive_options.server = server_;

@@ -14,6 +14,7 @@
 #include "common/ctldb/connection.h"
 #include "common/ctldb/target.h"
 #include "common/rpc/server.h"
+#include "executive/executive_server.h"
 #include "heartbeat/heartbeat_runner.h"
 #include "reflector/reflector_runner.h"
 #include "sidecar/sidecar_server.h"
@@ -49,6 +50,7 @@ class DevSystem {
     // For both of them, without the addresses.
     rpc::ServerOptions server;
     // Of these, what is not said above.
+    executive::ExecutiveServer::Options executive;
     reflector::ReflectorRunner::Options reflector;
     sidecar::SidecarServer::Options sidecar;
     heartbeat::HeartbeatRunner::Options heartbeat;

@@ -80,6 +80,25 @@ class ProgramTest : public testing::Test {
     sidecar_ = LineAfter(dev_->output(), "sidecar (reads)");
   }
 
+  // An executive alone, with these flags of its own.
+  std::unique_ptr<Subprocess> StartExecutive(const Arguments& flags) {
+    Arguments arguments = {program_, "executive", "--listen=127.0.0.1:0",
+                           "--ctldb=sqlite:" + folder_ + "/ctldb.db"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    auto executive = std::make_unique<Subprocess>(folder_, arguments);
+    constexpr char kStarted[] = "event=executive_started listen=";
+    const absl::Time deadline = absl::Now() + kPatience;
+    while (!absl::StrContains(executive->errors(), kStarted)) {
+      EXPECT_LT(absl::Now(), deadline) << executive->errors();
+      if (absl::Now() >= deadline) return executive;
+      absl::SleepFor(absl::Milliseconds(10));
+    }
+    const std::string log = executive->errors();
+    const std::string rest = log.substr(log.find(kStarted) + sizeof(kStarted) - 1);
+    executive_ = rest.substr(0, rest.find_first_of(" \n"));
+    return executive;
+  }
+
   void StopDev(int signal) {
     dev_->Signal(signal);
     EXPECT_EQ(dev_->WaitForExit(kPatience), kExitOk) << dev_->errors();
@@ -393,6 +412,69 @@ TEST_F(ProgramTest, WritersAndTheirCookies) {
   EXPECT_EQ(Run({"cookie", "get", "--writer=stranger", "--noregister"}).status, kExitRefused);
   EXPECT_EQ(Run({"cookie", "get", "--writer=stranger"}).status, kExitOk);
   StopDev(SIGINT);
+}
+
+TEST_F(ProgramTest, AnExecutiveIsAdministered) {
+  const auto executive =
+      StartExecutive({"--enable_destructive_changes", "--writer_max_rows=50",
+                      "--writer_rate_period_ms=1000", "--table_warn_bytes=1000000"});
+  secret_file_ = WriteFile("secret", "a secret");
+  Do({"family", "create", "demo"});
+  for (const char* table : {"one", "two"}) {
+    Do({"table", "create", "demo", table, "--fields=k:integer", "--key=k"});
+  }
+
+  Do({"limits", "table", "set", "demo", "one", "--warn_bytes=5", "--max_bytes=10"});
+  json limits = DoJson({"limits", "table", "list"});
+  EXPECT_EQ(limits["default"]["warn_bytes"], 1000000);
+  EXPECT_EQ(
+      limits["tables"],
+      json::array({{{"family", "demo"}, {"table", "one"}, {"warn_bytes", 5}, {"max_bytes", 10}}}));
+  Do({"limits", "table", "delete", "demo", "one"});
+  EXPECT_EQ(Run({"limits", "table", "delete", "demo", "one"}).status, kExitNotFound);
+
+  Do({"limits", "writer", "set", "loader", "--rows=7", "--period_ms=1000"});
+  limits = DoJson({"limits", "writer", "list"});
+  EXPECT_EQ(limits["default"], json({{"rows", 50}, {"period_ms", 1000}}));
+  EXPECT_EQ(limits["writers"],
+            json::array({{{"writer", "loader"}, {"rows", 7 * 60}, {"period_ms", 60000}}}));
+  Do({"limits", "writer", "delete", "loader"});
+  EXPECT_EQ(Run({"limits", "writer", "delete", "loader"}).status, kExitNotFound);
+
+  // Requests of a hundred rows would never be taken.
+  std::string rows = "k\n";
+  for (int i = 0; i < 120; ++i) absl::StrAppend(&rows, i, "\n");
+  const std::string file = WriteFile("rows.csv", rows);
+  EXPECT_EQ(DoJson({"import", "demo", "one", file})["rows_written"], 120);
+
+  const int64_t cleared = DoJson({"table", "clear", "demo", "one", "--yes"})["sequence"];
+  EXPECT_EQ(DoJson({"family", "clear", "demo", "--yes"})["sequence"].is_number_integer(), true);
+  EXPECT_GT(DoJson({"table", "drop", "demo", "one", "--yes"})["sequence"], cleared);
+  EXPECT_EQ(Run({"table", "show", "demo", "one"}).status, kExitNotFound);
+  EXPECT_EQ(Run({"table", "drop", "demo", "one", "--yes"}).status, kExitNotFound);
+  EXPECT_EQ(Run({"table", "drop", "demo", "two"}).status, kExitUsage);
+  Do({"table", "show", "demo", "two"});
+
+  const json status = DoJson({"status", "executive"});
+  EXPECT_EQ(status["ctldb_available"], true);
+  EXPECT_EQ(status["destructive_changes_enabled"], true);
+  EXPECT_GT(status["last_sequence"], cleared);
+  executive->Signal(SIGTERM);
+  EXPECT_EQ(executive->WaitForExit(kPatience), kExitOk) << executive->errors();
+}
+
+TEST_F(ProgramTest, DestructiveChangesAreRefusedUnlessEnabled) {
+  const auto executive = StartExecutive({});
+  Do({"family", "create", "demo"});
+  Do({"table", "create", "demo", "one", "--fields=k:integer", "--key=k"});
+  for (const Arguments& arguments : {Arguments{"table", "drop", "demo", "one", "--yes"},
+                                     Arguments{"table", "clear", "demo", "one", "--yes"},
+                                     Arguments{"family", "clear", "demo", "--yes"}}) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.status, kExitRefused) << outcome.errors;
+    EXPECT_TRUE(absl::StrContains(outcome.errors, "DESTRUCTIVE_DISABLED")) << outcome.errors;
+  }
+  EXPECT_EQ(DoJson({"status", "executive"})["destructive_changes_enabled"], false);
 }
 
 TEST_F(ProgramTest, MutatesFromJson) {

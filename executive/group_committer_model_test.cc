@@ -278,6 +278,7 @@ class Model {
   void Replay() {
     int64_t last = 0;
     for (const auto& [sequence, applied] : applied_) {
+      ASSERT_FALSE(testing::Test::HasFailure());
       ASSERT_GT(applied.first, last) << "two requests share a sequence";
       ExpectNoRequest(last + 1, applied.first);
       last = sequence;
@@ -503,7 +504,7 @@ TEST_P(GroupCommitterModelTest, EveryAnswerIsTrue) {
   ASSERT_NO_FATAL_FAILURE(model.Replay());
 
   // Each refusal has its cause.
-  for (int number = 0; number < count; ++number) {
+  for (int number = 0; number < count && !HasFailure(); ++number) {
     const PendingAnswer& pending = *all[number];
     const OwnedRequest& request = pending.request;
     const absl::Status& status = pending.Wait().status();

@@ -5,6 +5,7 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "common/base/base64.h"
 #include "common/ctldb/writers.h"
 #include "common/schema/errors.h"
 #include "common/schema/limits.h"
@@ -31,9 +32,11 @@ absl::optional<size_t> FindField(const TableSchema& schema, absl::string_view na
   return normalized.ok() ? schema.FindField(*normalized) : absl::nullopt;
 }
 
-// The mutation's values in table order, checked; null where it has none.
+// The mutation's values in table order, checked; null where it has none. Where `decoded` is given,
+// base64 for fields that hold bytes is decoded into it.
 absl::StatusOr<std::vector<ValueView>> OrderValues(size_t i, const Mutation& mutation,
-                                                   const TableSchema& schema) {
+                                                   const TableSchema& schema,
+                                                   std::forward_list<std::string>* decoded) {
   std::vector<ValueView> row(schema.fields().size());
   std::vector<bool> given(schema.fields().size(), false);
   for (const auto& [name, value] : mutation.values) {
@@ -54,7 +57,19 @@ absl::StatusOr<std::vector<ValueView>> OrderValues(size_t i, const Mutation& mut
                           "to delete a row takes its key fields and no others");
     }
     const FieldType type = schema.fields()[*position].type;
-    const ValueView adapted = AdaptValue(type, value);
+    ValueView adapted = AdaptValue(type, value);
+    if (decoded != nullptr && KindOf(type) == ValueKind::kBytes &&
+        adapted.kind() == ValueKind::kText) {
+      absl::optional<std::string> bytes = DecodeBase64(adapted.data());
+      if (!bytes.has_value()) {
+        return InvalidField(value_path(), reason::kInvalidValue,
+                            absl::StrCat("a ", FieldTypeName(type),
+                                         " field takes base64 in the standard alphabet, with "
+                                         "padding"));
+      }
+      decoded->push_front(*std::move(bytes));
+      adapted = ValueView::Bytes(decoded->front());
+    }
     if (!CheckValue("", type, /*nullable=*/!is_key, adapted).ok()) {
       return CheckValue(value_path(), type, /*nullable=*/!is_key, adapted);
     }
@@ -140,7 +155,8 @@ absl::StatusOr<MutationPlan> MutationPlan::Create(const MutateRequest& request,
       plan.tables_.push_back(*std::move(found));
     }
 
-    absl::StatusOr<std::vector<ValueView>> row = OrderValues(i, mutation, *schema);
+    absl::StatusOr<std::vector<ValueView>> row =
+        OrderValues(i, mutation, *schema, request.bytes_are_base64 ? &plan.decoded_ : nullptr);
     if (!row.ok()) return row.status();
     Step step{schema, mutation.remove, {}};
     std::string statement;

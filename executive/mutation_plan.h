@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <forward_list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -39,6 +40,8 @@ struct MutateRequest {
   absl::optional<absl::string_view> cookie;
   // Where set, has to be the writer's cookie.
   absl::optional<absl::string_view> check_cookie;
+  // Whether text for fields that hold bytes stands for them in base64, as in JSON.
+  bool bytes_are_base64 = false;
 };
 
 // The path of a value in a request: "mutations[3].values.code". A name that is too long to be any
@@ -114,6 +117,8 @@ class MutationPlan {
 
   void GatherStep(const Step& step, ctldb::LedgerTransaction* transaction) const;
 
+  // What values were decoded to; stays where it is when the plan is moved.
+  std::forward_list<std::string> decoded_;
   std::vector<std::shared_ptr<const TableSchema>> tables_;
   std::vector<const TableSchema*> upserted_tables_;
   std::vector<Step> steps_;

@@ -1,7 +1,6 @@
 #include "common/rpc/http_server.h"
 
 #include <arpa/inet.h>
-#include <glog/logging.h>
 #include <linux/tcp.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -496,8 +495,8 @@ class HttpServer::Impl {
       flags |= MHD_USE_TLS;
       credentials = tls_files_->credentials();
       // The library wants some; each connection is given the newest ones when it begins.
-      add(MHD_OPTION_HTTPS_MEM_CERT, 0, const_cast<char*>(credentials->certificate_pem().c_str()));
-      add(MHD_OPTION_HTTPS_MEM_KEY, 0, const_cast<char*>(credentials->key_pem().c_str()));
+      add(MHD_OPTION_HTTPS_MEM_CERT, 0, const_cast<char*>(credentials->certificate().c_str()));
+      add(MHD_OPTION_HTTPS_MEM_KEY, 0, const_cast<char*>(credentials->key().c_str()));
       add(MHD_OPTION_HTTPS_PRIORITIES, 0,
           const_cast<char*>("NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"));
     }

@@ -1,18 +1,10 @@
 #include "common/rpc/http_server.h"
 
-#include <arpa/inet.h>
-#include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <map>
 #include <random>
 #include <string>
 #include <thread>
@@ -20,22 +12,22 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "common/rpc/testing/certificates.h"
+#include "common/rpc/testing/http_client.h"
 
 namespace ctlstore::rpc {
 namespace {
 
 using ::ctlstore::rpc::testing::Certificate;
 using ::ctlstore::rpc::testing::CertificateAuthority;
+using ::ctlstore::rpc::testing::HttpAnswer;
+using ::ctlstore::rpc::testing::HttpClient;
 using ::ctlstore::rpc::testing::ReplaceFile;
 
 constexpr absl::Duration kLong = absl::Seconds(60);
@@ -50,182 +42,6 @@ bool Eventually(Condition condition) {
   }
   return true;
 }
-
-struct Answer {
-  // 0 where the connection ended before there was one.
-  int status = 0;
-  std::map<std::string, std::string> headers;
-  std::string body;
-};
-
-// One connection to a server, over TCP or TLS.
-class TestClient {
- public:
-  explicit TestClient(const std::string& address) {
-    uint32_t port = 0;
-    EXPECT_TRUE(absl::SimpleAtoi(address.substr(address.rfind(':') + 1), &port));
-    fd_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in server = {};
-    server.sin_family = AF_INET;
-    server.sin_port = htons(static_cast<uint16_t>(port));
-    server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connected_ = connect(fd_, reinterpret_cast<sockaddr*>(&server), sizeof(server)) == 0;
-  }
-  ~TestClient() { Close(); }
-  TestClient(const TestClient&) = delete;
-  TestClient& operator=(const TestClient&) = delete;
-
-  bool connected() const { return connected_; }
-
-  // Whether the server could be trusted and took the client, as far as that is seen here.
-  bool StartTls(const std::string& ca_pem, const Certificate* own = nullptr) {
-    gnutls_certificate_allocate_credentials(&credentials_);
-    const gnutls_datum_t ca = DatumOf(ca_pem);
-    EXPECT_EQ(gnutls_certificate_set_x509_trust_mem(credentials_, &ca, GNUTLS_X509_FMT_PEM), 1);
-    if (own != nullptr) {
-      const gnutls_datum_t cert = DatumOf(own->cert);
-      const gnutls_datum_t key = DatumOf(own->key);
-      EXPECT_EQ(gnutls_certificate_set_x509_key_mem(credentials_, &cert, &key, GNUTLS_X509_FMT_PEM),
-                0);
-    }
-    gnutls_init(&tls_, GNUTLS_CLIENT | GNUTLS_NO_SIGNAL | GNUTLS_FORCE_CLIENT_CERT);
-    gnutls_set_default_priority(tls_);
-    gnutls_credentials_set(tls_, GNUTLS_CRD_CERTIFICATE, credentials_);
-    gnutls_session_set_verify_cert(tls_, "localhost", 0);
-    gnutls_transport_set_int(tls_, fd_);
-    gnutls_handshake_set_timeout(tls_, static_cast<unsigned int>(absl::ToInt64Milliseconds(kLong)));
-    int result = 0;
-    do {
-      result = gnutls_handshake(tls_);
-    } while (result < 0 && gnutls_error_is_fatal(result) == 0);
-    return result == 0;
-  }
-
-  // The common name in the server's certificate.
-  std::string ServerName() {
-    unsigned int count = 0;
-    const gnutls_datum_t* certificates = gnutls_certificate_get_peers(tls_, &count);
-    gnutls_x509_crt_t certificate = nullptr;
-    gnutls_x509_crt_init(&certificate);
-    EXPECT_EQ(gnutls_x509_crt_import(certificate, certificates, GNUTLS_X509_FMT_DER), 0);
-    char name[256];
-    size_t size = sizeof(name);
-    EXPECT_EQ(
-        gnutls_x509_crt_get_dn_by_oid(certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size),
-        0);
-    gnutls_x509_crt_deinit(certificate);
-    return std::string(name, size);
-  }
-
-  // False where the server has ended the connection.
-  bool Send(absl::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t sent = tls_ != nullptr ? gnutls_record_send(tls_, bytes.data(), bytes.size())
-                                           : send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-      if (sent <= 0) return false;
-      bytes.remove_prefix(static_cast<size_t>(sent));
-    }
-    return true;
-  }
-
-  // The next answer; `has_body` is false after HEAD.
-  Answer Read(bool has_body = true) {
-    Answer answer;
-    size_t end = 0;
-    while ((end = received_.find("\r\n\r\n")) == std::string::npos) {
-      if (!ReceiveMore()) return answer;
-    }
-    const std::vector<std::string> lines = absl::StrSplit(received_.substr(0, end), "\r\n");
-    received_.erase(0, end + 4);
-    for (size_t i = 1; i < lines.size(); ++i) {
-      const std::pair<std::string, std::string> header =
-          absl::StrSplit(lines[i], absl::MaxSplits(": ", 1));
-      answer.headers[absl::AsciiStrToLower(header.first)] = header.second;
-    }
-    size_t length = 0;
-    if (has_body) {
-      EXPECT_TRUE(absl::SimpleAtoi(answer.headers["content-length"], &length));
-    }
-    while (received_.size() < length) {
-      if (!ReceiveMore()) return answer;
-    }
-    answer.body = received_.substr(0, length);
-    received_.erase(0, length);
-    const std::vector<std::string> words = absl::StrSplit(lines[0], ' ');
-    EXPECT_TRUE(words.size() >= 2 && absl::SimpleAtoi(words[1], &answer.status)) << lines[0];
-    if (answer.status == 100) return Read(has_body);
-    return answer;
-  }
-
-  Answer Get(const std::string& path) { return Ask("GET", path, ""); }
-  Answer Ask(const std::string& method, const std::string& path, const std::string& body,
-             const std::string& more_headers = "") {
-    std::string request =
-        absl::StrCat(method, " ", path, " HTTP/1.1\r\nHost: localhost\r\n", more_headers);
-    if (!body.empty()) absl::StrAppend(&request, "Content-Length: ", body.size(), "\r\n");
-    absl::StrAppend(&request, "\r\n", body);
-    Send(request);
-    return Read(method != "HEAD");
-  }
-
-  // Whether the server ends the connection; what it sends before is in `rest`.
-  bool WaitForEnd(std::string* rest = nullptr) {
-    while (ReceiveMore()) {
-    }
-    if (rest != nullptr) *rest = received_;
-    return ended_;
-  }
-
-  // Whether the server has ended it by now.
-  bool HasEnded() {
-    pollfd waited = {fd_, POLLIN, 0};
-    return poll(&waited, 1, 0) > 0 && !ReceiveMore();
-  }
-
-  void Close() {
-    if (tls_ != nullptr) gnutls_deinit(tls_);
-    tls_ = nullptr;
-    if (credentials_ != nullptr) gnutls_certificate_free_credentials(credentials_);
-    credentials_ = nullptr;
-    if (fd_ >= 0) close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  static gnutls_datum_t DatumOf(const std::string& text) {
-    return {reinterpret_cast<unsigned char*>(const_cast<char*>(text.data())),
-            static_cast<unsigned int>(text.size())};
-  }
-
-  bool ReceiveMore() {
-    char buffer[16 << 10];
-    if (tls_ == nullptr || gnutls_record_check_pending(tls_) == 0) {
-      pollfd waited = {fd_, POLLIN, 0};
-      if (poll(&waited, 1, static_cast<int>(absl::ToInt64Milliseconds(kLong))) <= 0) return false;
-    }
-    ssize_t count = 0;
-    if (tls_ == nullptr) {
-      count = recv(fd_, buffer, sizeof(buffer), 0);
-    } else {
-      do {
-        count = gnutls_record_recv(tls_, buffer, sizeof(buffer));
-      } while (count == GNUTLS_E_AGAIN || count == GNUTLS_E_INTERRUPTED);
-    }
-    if (count <= 0) {
-      ended_ = true;
-      return false;
-    }
-    received_.append(buffer, static_cast<size_t>(count));
-    return true;
-  }
-
-  int fd_ = -1;
-  bool connected_ = false;
-  bool ended_ = false;
-  std::string received_;
-  gnutls_session_t tls_ = nullptr;
-  gnutls_certificate_credentials_t credentials_ = nullptr;
-};
 
 // What was asked for on /later, to be answered by the test.
 struct Pending {
@@ -283,7 +99,7 @@ class HttpServerTest : public ::testing::Test {
   const std::string& address() const { return server_->address(); }
 
   // What a client that does nothing wrong sees, with a connection of its own.
-  int GoodStatus() { return TestClient(address()).Get("/good").status; }
+  int GoodStatus() { return HttpClient(address()).Get("/good").status; }
 
   HttpServer::Options options_;
   absl::Mutex mutex_;
@@ -313,9 +129,9 @@ TEST(PathSegmentsTest, RefuseMalformedEncodingAndNul) {
 
 TEST_F(HttpServerTest, AnswersRequestsOnAKeptConnection) {
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   for (int i = 0; i < 3; ++i) {
-    const Answer answer = client.Ask("GET", "/a%20b?query=1", "");
+    const HttpAnswer answer = client.Ask("GET", "/a%20b?query=1", "");
     EXPECT_EQ(answer.status, 200);
     EXPECT_EQ(answer.headers.at("x-seen"), "GET /a%20b");
   }
@@ -331,14 +147,14 @@ TEST_F(HttpServerTest, AnswersRequestsOnAKeptConnection) {
 
 TEST_F(HttpServerTest, GivesEveryMethodToTheHandler) {
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   for (const char* method : {"GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"}) {
-    const Answer answer = client.Ask(method, "/x", method == std::string("GET") ? "" : "body");
+    const HttpAnswer answer = client.Ask(method, "/x", method == std::string("GET") ? "" : "body");
     EXPECT_EQ(answer.status, 200) << method;
     EXPECT_EQ(answer.headers.at("x-seen"), absl::StrCat(method, " /x"));
     EXPECT_EQ(answer.body, method == std::string("GET") ? "" : "body") << method;
   }
-  const Answer head = client.Ask("HEAD", "/large", "");
+  const HttpAnswer head = client.Ask("HEAD", "/large", "");
   EXPECT_EQ(head.status, 200);
   EXPECT_EQ(head.headers.at("content-length"), absl::StrCat(1 << 20));
   EXPECT_EQ(client.Get("/after").status, 200);
@@ -346,7 +162,7 @@ TEST_F(HttpServerTest, GivesEveryMethodToTheHandler) {
 
 TEST_F(HttpServerTest, AnswersPipelinedRequestsInOrder) {
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   std::string requests;
   for (int i = 0; i < 50; ++i) {
     absl::StrAppend(&requests, "POST /", i, " HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n",
@@ -354,7 +170,7 @@ TEST_F(HttpServerTest, AnswersPipelinedRequestsInOrder) {
   }
   ASSERT_TRUE(client.Send(requests));
   for (int i = 0; i < 50; ++i) {
-    const Answer answer = client.Read();
+    const HttpAnswer answer = client.Read();
     EXPECT_EQ(answer.headers.at("x-seen"), absl::StrCat("POST /", i));
     EXPECT_EQ(answer.body, absl::StrCat(100 + i));
   }
@@ -362,7 +178,7 @@ TEST_F(HttpServerTest, AnswersPipelinedRequestsInOrder) {
 
 TEST_F(HttpServerTest, AnswersPipelinedRequestsThatAreAnsweredLater) {
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   ASSERT_TRUE(
       client.Send("GET /later/1 HTTP/1.1\r\nHost: h\r\n\r\nGET /later/2 HTTP/1.1\r\nHost: "
                   "h\r\n\r\nGET /3 HTTP/1.1\r\nHost: h\r\n\r\n"));
@@ -380,7 +196,7 @@ TEST_F(HttpServerTest, AnswersPipelinedRequestsThatAreAnsweredLater) {
 
 TEST_F(HttpServerTest, TakesChunkedBodies) {
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   for (int i = 0; i < 2; ++i) {
     ASSERT_TRUE(
         client.Send("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -393,7 +209,7 @@ TEST_F(HttpServerTest, TakesChunkedBodies) {
 TEST_F(HttpServerTest, TakesBodiesUpToTheLimit) {
   options_.max_body_bytes = 100000;
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   const std::string largest(100000, 'b');
   EXPECT_EQ(client.Ask("POST", "/x", largest).body, largest);
   ASSERT_TRUE(client.Send(
@@ -412,15 +228,15 @@ TEST_F(HttpServerTest, RefusesLargerBodiesAtOnceWhereTheirLengthIsAnnounced) {
   };
   Start();
   for (const char* method : {"POST", "PUT", "DELETE", "GET"}) {
-    TestClient client(address());
+    HttpClient client(address());
     ASSERT_TRUE(client.Send(
         absl::StrCat(method, " /x HTTP/1.1\r\nHost: h\r\nContent-Length: 1001\r\n\r\n")));
-    const Answer answer = client.Read();
+    const HttpAnswer answer = client.Read();
     EXPECT_EQ(answer.status, 413);
     EXPECT_EQ(answer.body, "mine: the body has more than 1000 bytes");
     EXPECT_TRUE(client.WaitForEnd());
   }
-  TestClient huge(address());
+  HttpClient huge(address());
   ASSERT_TRUE(
       huge.Send("POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 18446744073709551615\r\n\r\n"));
   EXPECT_EQ(huge.Read().status, 413);
@@ -430,7 +246,7 @@ TEST_F(HttpServerTest, TellsAClientThatSendsAllOfATooLargeBodyFirst) {
   options_.max_body_bytes = 1000;
   Start();
   for (int i = 0; i < 5; ++i) {
-    TestClient client(address());
+    HttpClient client(address());
     EXPECT_EQ(client.Ask("POST", "/x", std::string(4 << 20, 'x')).status, 413);
   }
 }
@@ -438,14 +254,14 @@ TEST_F(HttpServerTest, TellsAClientThatSendsAllOfATooLargeBodyFirst) {
 TEST_F(HttpServerTest, RefusesChunkedBodiesThatGetTooLarge) {
   options_.max_body_bytes = 1000;
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   std::string request = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
   for (int i = 0; i < 101; ++i) absl::StrAppend(&request, "A\r\n0123456789\r\n");
   ASSERT_TRUE(client.Send(absl::StrCat(request, "0\r\n\r\n")));
   EXPECT_EQ(client.Read().status, 413);
 
   // One without an end is ended.
-  TestClient endless(address());
+  HttpClient endless(address());
   ASSERT_TRUE(endless.Send("POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"));
   while (endless.Send("400\r\n" + std::string(1024, 'x') + "\r\n")) {
   }
@@ -456,15 +272,15 @@ TEST_F(HttpServerTest, RefusesTooLargeHeaders) {
   options_.max_header_bytes = 4096;
   Start();
   for (const size_t bytes : {5000, 30000, 300000}) {
-    TestClient many(address());
+    HttpClient many(address());
     many.Send(absl::StrCat("GET / HTTP/1.1\r\nHost: h\r\nX-Large: ", std::string(bytes, 'h'),
                            "\r\n\r\n"));
     EXPECT_EQ(many.Read().status, 431) << bytes;
   }
-  TestClient long_path(address());
+  HttpClient long_path(address());
   long_path.Send(absl::StrCat("GET /", std::string(30000, 'p'), " HTTP/1.1\r\n"));
   EXPECT_EQ(long_path.Read().status, 414);
-  EXPECT_EQ(TestClient(address())
+  EXPECT_EQ(HttpClient(address())
                 .Ask("GET", "/header", "", absl::StrCat("x-one: ", std::string(3900, 'h'), "\r\n"))
                 .body,
             std::string(3900, 'h'));
@@ -484,7 +300,7 @@ TEST_F(HttpServerTest, RefusesWhatCouldBeReadInTwoWays) {
       {post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400},
   };
   for (const auto& [bytes, status] : requests) {
-    TestClient client(address());
+    HttpClient client(address());
     ASSERT_TRUE(client.Send(bytes));
     EXPECT_EQ(client.Read().status, status) << bytes;
     EXPECT_TRUE(client.WaitForEnd());
@@ -496,15 +312,15 @@ TEST_F(HttpServerTest, RefusesRequestsWhenBodiesTakeTooMuchMemory) {
   options_.max_total_body_bytes = 1000000;
   Start();
   const std::string body(300000, 'b');
-  std::vector<std::unique_ptr<TestClient>> clients;
+  std::vector<std::unique_ptr<HttpClient>> clients;
   for (int i = 0; i < 3; ++i) {
-    clients.push_back(std::make_unique<TestClient>(address()));
+    clients.push_back(std::make_unique<HttpClient>(address()));
     ASSERT_TRUE(clients.back()->Send(absl::StrCat(
         "POST /later HTTP/1.1\r\nHost: h\r\nContent-Length: ", body.size(), "\r\n\r\n", body)));
   }
   std::vector<Pending> pending = TakePending(3);
-  TestClient client(address());
-  const Answer refused = client.Ask("POST", "/x", body);
+  HttpClient client(address());
+  const HttpAnswer refused = client.Ask("POST", "/x", body);
   EXPECT_EQ(refused.status, 503);
   EXPECT_EQ(refused.headers.at("retry-after"), "1");
   EXPECT_EQ(GoodStatus(), 200);
@@ -513,7 +329,7 @@ TEST_F(HttpServerTest, RefusesRequestsWhenBodiesTakeTooMuchMemory) {
   pending.clear();
   for (const auto& one : clients) EXPECT_EQ(one->Read().status, 200);
   EXPECT_TRUE(
-      Eventually([&] { return TestClient(address()).Ask("POST", "/x", body).status == 200; }));
+      Eventually([&] { return HttpClient(address()).Ask("POST", "/x", body).status == 200; }));
 }
 
 TEST_F(HttpServerTest, AnswersFromManyThreads) {
@@ -541,7 +357,7 @@ TEST_F(HttpServerTest, AnswersFromManyThreads) {
   std::vector<std::thread> clients;
   for (int i = 0; i < kClients; ++i) {
     clients.emplace_back([this, i] {
-      TestClient client(address());
+      HttpClient client(address());
       for (int j = 0; j < kRequests; ++j) {
         const std::string body = absl::StrCat(i, ".", j);
         EXPECT_EQ(client.Ask("POST", j % 3 == 0 ? "/now" : "/later", body).body, body);
@@ -554,9 +370,9 @@ TEST_F(HttpServerTest, AnswersFromManyThreads) {
 TEST_F(HttpServerTest, EndsRequestsThatDoNotArriveInTime) {
   options_.receive_timeout = absl::Milliseconds(200);
   Start();
-  TestClient header(address());
-  TestClient body(address());
-  TestClient chunked(address());
+  HttpClient header(address());
+  HttpClient body(address());
+  HttpClient chunked(address());
   ASSERT_TRUE(header.Send("GET / HTTP/1.1\r\n"));
   ASSERT_TRUE(body.Send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"));
   ASSERT_TRUE(chunked.Send("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"));
@@ -568,7 +384,7 @@ TEST_F(HttpServerTest, EndsRequestsThatDoNotArriveInTime) {
     return one && two && three;
   }));
   // One that is just silent is told why.
-  TestClient silent(address());
+  HttpClient silent(address());
   ASSERT_TRUE(silent.Send("GET / HTTP/1.1\r\nHost"));
   EXPECT_EQ(silent.Read().status, 408);
   EXPECT_TRUE(silent.WaitForEnd());
@@ -578,7 +394,7 @@ TEST_F(HttpServerTest, EndsRequestsThatDoNotArriveInTime) {
 TEST_F(HttpServerTest, EndsASlowRequestOnAKeptConnection) {
   options_.receive_timeout = absl::Milliseconds(200);
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   EXPECT_EQ(client.Get("/").status, 200);
   EXPECT_TRUE(Eventually([&] { return !client.Send("a") || client.HasEnded(); }));
 }
@@ -586,9 +402,9 @@ TEST_F(HttpServerTest, EndsASlowRequestOnAKeptConnection) {
 TEST_F(HttpServerTest, EndsIdleConnections) {
   options_.idle_timeout = absl::Milliseconds(100);
   Start();
-  TestClient used(address());
+  HttpClient used(address());
   EXPECT_EQ(used.Get("/").status, 200);
-  TestClient unused(address());
+  HttpClient unused(address());
   EXPECT_TRUE(used.WaitForEnd());
   EXPECT_TRUE(unused.WaitForEnd());
   EXPECT_TRUE(Eventually([this] { return server_->connections() == 0; }));
@@ -598,14 +414,14 @@ TEST_F(HttpServerTest, KeepsConnectionsThatWaitForTheirAnswer) {
   options_.idle_timeout = absl::Milliseconds(50);
   options_.receive_timeout = absl::Milliseconds(50);
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   ASSERT_TRUE(client.Send("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
   const std::vector<Pending> pending = TakePending(1);
   ASSERT_EQ(pending.size(), 1u);
-  TestClient idle(address());
+  HttpClient idle(address());
   // Long after others have been ended.
   EXPECT_TRUE(idle.WaitForEnd());
-  TestClient slow(address());
+  HttpClient slow(address());
   ASSERT_TRUE(slow.Send("GET"));
   EXPECT_TRUE(slow.WaitForEnd());
   EXPECT_FALSE(pending[0].request->cancelled());
@@ -618,12 +434,12 @@ TEST_F(HttpServerTest, ASlowLorisDoesNotKeepAGoodClientOut) {
   Start();
   auto rounds = std::make_shared<std::atomic<int>>(0);
   threads_.emplace_back([this, rounds] {
-    std::vector<std::unique_ptr<TestClient>> slow(300);
+    std::vector<std::unique_ptr<HttpClient>> slow(300);
     while (!done_) {
       for (size_t i = 0; i < slow.size(); ++i) {
         // Half of them take their time with the headers, the others with the body.
         if (slow[i] != nullptr && slow[i]->Send(i % 2 == 0 ? "x" : "b")) continue;
-        slow[i] = std::make_unique<TestClient>(address());
+        slow[i] = std::make_unique<HttpClient>(address());
         slow[i]->Send(i % 2 == 0 ? "GET / HTTP/1.1\r\nX-"
                                  : "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 900000\r\n\r\n");
       }
@@ -641,20 +457,20 @@ TEST_F(HttpServerTest, AFloodOfConnectionsDoesNotKeepAGoodClientOut) {
   auto opened = std::make_shared<std::atomic<int>>(0);
   for (int i = 0; i < 2; ++i) {
     threads_.emplace_back([this, opened] {
-      std::vector<std::unique_ptr<TestClient>> flood(100);
+      std::vector<std::unique_ptr<HttpClient>> flood(100);
       for (size_t next = 0; !done_; next = (next + 1) % flood.size()) {
-        flood[next] = std::make_unique<TestClient>(address());
+        flood[next] = std::make_unique<HttpClient>(address());
         ++*opened;
       }
     });
   }
   EXPECT_TRUE(Eventually([&] { return *opened > 500; }));
-  auto kept = std::make_unique<TestClient>(address());
+  auto kept = std::make_unique<HttpClient>(address());
   int lost = 0;
   for (int i = 0; i < 50; ++i) {
     if (kept->Get("/kept").status != 200) {
       ++lost;
-      kept = std::make_unique<TestClient>(address());
+      kept = std::make_unique<HttpClient>(address());
       EXPECT_EQ(kept->Get("/kept").status, 200) << i;
     }
     EXPECT_EQ(GoodStatus(), 200) << i;
@@ -666,9 +482,9 @@ TEST_F(HttpServerTest, AFloodOfConnectionsDoesNotKeepAGoodClientOut) {
 TEST_F(HttpServerTest, IdleClientsDoNotKeepOthersOut) {
   options_.max_connections = 64;
   Start();
-  std::vector<std::unique_ptr<TestClient>> idle;
+  std::vector<std::unique_ptr<HttpClient>> idle;
   for (int i = 0; i < 200; ++i) {
-    idle.push_back(std::make_unique<TestClient>(address()));
+    idle.push_back(std::make_unique<HttpClient>(address()));
     ASSERT_EQ(idle.back()->Get("/").status, 200) << i;
   }
   EXPECT_LE(server_->connections(), 64u);
@@ -680,9 +496,9 @@ TEST_F(HttpServerTest, IdleClientsDoNotKeepOthersOut) {
 TEST_F(HttpServerTest, RequestsUnderWayAreNotEndedForNewOnes) {
   options_.max_connections = 32;
   Start();
-  std::vector<std::unique_ptr<TestClient>> waiting;
+  std::vector<std::unique_ptr<HttpClient>> waiting;
   for (int i = 0; i < 20; ++i) {
-    waiting.push_back(std::make_unique<TestClient>(address()));
+    waiting.push_back(std::make_unique<HttpClient>(address()));
     ASSERT_TRUE(waiting.back()->Send("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
   }
   const std::vector<Pending> pending = TakePending(20);
@@ -696,7 +512,7 @@ TEST_F(HttpServerTest, RequestsUnderWayAreNotEndedForNewOnes) {
 
 TEST_F(HttpServerTest, KnowsWhenAClientHasGone) {
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   ASSERT_TRUE(client.Send("POST /later HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"));
   const std::vector<Pending> pending = TakePending(1);
   ASSERT_EQ(pending.size(), 1u);
@@ -715,20 +531,20 @@ TEST_F(HttpServerTest, KnowsWhenAClientHasGone) {
 
 TEST_F(HttpServerTest, ShutdownWaitsForAnswers) {
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   ASSERT_TRUE(client.Send("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
   const std::vector<Pending> pending = TakePending(1);
   ASSERT_EQ(pending.size(), 1u);
-  TestClient idle(address());
+  HttpClient idle(address());
   EXPECT_EQ(idle.Get("/").status, 200);
   std::thread stopper([this] { server_->Shutdown(kLong); });
   // Idle ones are ended at once, and nobody is let in.
   EXPECT_TRUE(idle.WaitForEnd());
-  EXPECT_TRUE(Eventually([this] { return !TestClient(address()).connected(); }));
+  EXPECT_TRUE(Eventually([this] { return !HttpClient(address()).connected(); }));
   HttpResponse response;
   response.body = "late but there";
   pending[0].respond(std::move(response));
-  const Answer answer = client.Read();
+  const HttpAnswer answer = client.Read();
   EXPECT_EQ(answer.body, "late but there");
   EXPECT_EQ(answer.headers.at("connection"), "close");
   stopper.join();
@@ -737,9 +553,9 @@ TEST_F(HttpServerTest, ShutdownWaitsForAnswers) {
 
 TEST_F(HttpServerTest, ShutdownAnswersForWhoDoesNot) {
   Start();
-  std::vector<std::unique_ptr<TestClient>> clients;
+  std::vector<std::unique_ptr<HttpClient>> clients;
   for (int i = 0; i < 10; ++i) {
-    clients.push_back(std::make_unique<TestClient>(address()));
+    clients.push_back(std::make_unique<HttpClient>(address()));
     ASSERT_TRUE(clients.back()->Send("GET /later HTTP/1.1\r\nHost: h\r\n\r\n"));
   }
   const std::vector<Pending> pending = TakePending(10);
@@ -772,7 +588,7 @@ TEST_F(HttpServerTest, ShutdownWhileAnswersComeFromOtherThreads) {
     for (int i = 0; i < 4; ++i) {
       clients.emplace_back([this, &answered, &done] {
         while (!done) {
-          TestClient client(address());
+          HttpClient client(address());
           while (client.Get("/later").status == 200) ++answered;
         }
       });
@@ -850,7 +666,7 @@ TEST_F(HttpServerTest, SurvivesRandomBytes) {
       }
     }
     if (random() % 2 == 0) bytes = "POST /x HTTP/1.1\r\nHost: h\r\n" + bytes;
-    TestClient client(address());
+    HttpClient client(address());
     client.Send(bytes);
     // Some wait for what comes of it, the others just go.
     if (round % 50 == 0) client.WaitForEnd();
@@ -888,7 +704,7 @@ class HttpServerTlsTest : public HttpServerTest {
 
   // 0 where the client or the server does not want to talk.
   int StatusWith(const Certificate* own) {
-    TestClient client(address());
+    HttpClient client(address());
     if (!client.StartTls(ca_.cert(), own)) return 0;
     return client.Get("/").status;
   }
@@ -900,7 +716,7 @@ class HttpServerTlsTest : public HttpServerTest {
 
 TEST_F(HttpServerTlsTest, AnswersOverTls) {
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   ASSERT_TRUE(client.StartTls(ca_.cert()));
   EXPECT_EQ(client.Get("/whoami").body, "127.0.0.1|");
   const std::string body(200000, 'b');
@@ -919,7 +735,7 @@ TEST_F(HttpServerTlsTest, AnswersOverTls) {
 
 TEST_F(HttpServerTlsTest, IsNotTrustedWithAnotherAuthorityOrWhenExpired) {
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   EXPECT_FALSE(client.StartTls(client_ca_.cert()));
   WriteServer(ca_.IssueExpiredServer());
   Start();
@@ -928,7 +744,7 @@ TEST_F(HttpServerTlsTest, IsNotTrustedWithAnotherAuthorityOrWhenExpired) {
 
 TEST_F(HttpServerTlsTest, DoesNotSpeakPlainly) {
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   ASSERT_TRUE(client.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
   std::string rest;
   EXPECT_TRUE(client.WaitForEnd(&rest));
@@ -943,12 +759,12 @@ TEST_F(HttpServerTlsTest, KnowsClientsByTheirCertificates) {
   named.common_name = "loader";
   named.alternative_names = {"DNS:loader.example", "URI:spiffe://test/loader", "IP:10.0.0.1"};
   const Certificate own = client_ca_.Issue(named);
-  TestClient client(address());
+  HttpClient client(address());
   ASSERT_TRUE(client.StartTls(ca_.cert(), &own));
   for (int i = 0; i < 2; ++i) {
     EXPECT_EQ(client.Get("/whoami").body, "127.0.0.1|loader,loader.example,spiffe://test/loader");
   }
-  TestClient anonymous(address());
+  HttpClient anonymous(address());
   ASSERT_TRUE(anonymous.StartTls(ca_.cert()));
   EXPECT_EQ(anonymous.Get("/whoami").body, "127.0.0.1|");
 }
@@ -973,7 +789,7 @@ TEST_F(HttpServerTlsTest, ShowsARenewedCertificateWithoutARestart) {
   WriteServer(NamedServer("first"));
   Start();
   const auto name = [this] {
-    TestClient client(address());
+    HttpClient client(address());
     if (!client.StartTls(ca_.cert())) return std::string("none");
     return client.Get("/").status == 200 ? client.ServerName() : "no answer";
   };
@@ -981,11 +797,11 @@ TEST_F(HttpServerTlsTest, ShowsARenewedCertificateWithoutARestart) {
   // A key that is not the certificate's: the old ones stay.
   const Certificate second = NamedServer("second");
   ReplaceFile(folder_ + "/server.pem", second.cert);
-  TestClient kept(address());
+  HttpClient kept(address());
   ASSERT_TRUE(kept.StartTls(ca_.cert()));
   EXPECT_TRUE(kept.WaitForEnd());  // The server has looked at the files meanwhile.
   EXPECT_EQ(name(), "first");
-  TestClient old(address());
+  HttpClient old(address());
   ASSERT_TRUE(old.StartTls(ca_.cert()));
   ReplaceFile(folder_ + "/server.key", second.key);
   EXPECT_TRUE(Eventually([&] { return name() == "second"; }));
@@ -1005,7 +821,7 @@ TEST_F(HttpServerTlsTest, TrustsARenewedAuthorityWithoutARestart) {
   const Certificate after = renewed.IssueClient("loader");
   EXPECT_EQ(StatusWith(&before), 200);
   EXPECT_EQ(StatusWith(&after), 0);
-  TestClient open(address());
+  HttpClient open(address());
   ASSERT_TRUE(open.StartTls(ca_.cert(), &before));
   EXPECT_EQ(open.Get("/whoami").body, "127.0.0.1|loader");
   ReplaceFile(folder_ + "/clients.pem", renewed.cert());
@@ -1020,7 +836,7 @@ TEST_F(HttpServerTlsTest, TrustsARenewedAuthorityWithoutARestart) {
 TEST_F(HttpServerTlsTest, EndsHandshakesThatTakeTooLong) {
   options_.receive_timeout = absl::Milliseconds(200);
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   ASSERT_TRUE(client.Send("\x16\x03\x01"));
   EXPECT_TRUE(client.WaitForEnd());
   EXPECT_EQ(StatusWith(nullptr), 200);
@@ -1029,7 +845,7 @@ TEST_F(HttpServerTlsTest, EndsHandshakesThatTakeTooLong) {
 TEST_F(HttpServerTlsTest, TellsAClientThatSendsAllOfATooLargeBodyFirst) {
   options_.max_body_bytes = 1000;
   Start();
-  TestClient client(address());
+  HttpClient client(address());
   ASSERT_TRUE(client.StartTls(ca_.cert()));
   EXPECT_EQ(client.Ask("POST", "/x", std::string(1 << 20, 'x')).status, 413);
 }
@@ -1039,7 +855,7 @@ TEST_F(HttpServerTlsTest, SurvivesRandomBytes) {
   Start();
   std::mt19937 random(77);
   for (int round = 0; round < 100; ++round) {
-    TestClient client(address());
+    HttpClient client(address());
     std::string bytes =
         round % 2 == 0 ? std::string("\x16\x03\x01\x00\x80\x01\x00\x00\x7c", 9) : "";
     for (size_t i = random() % 200; i > 0; --i) bytes.push_back(static_cast<char>(random()));

@@ -1,15 +1,12 @@
 #include "common/rpc/http_tls.h"
 
-#include <glog/logging.h>
 #include <gnutls/x509.h>
-#include <sys/stat.h>
 
 #include <cstddef>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 
 namespace ctlstore::rpc {
@@ -17,15 +14,6 @@ namespace {
 
 // Longer names in a certificate are left out.
 constexpr size_t kNameMaxBytes = 1024;
-
-absl::StatusOr<std::string> ReadPem(const std::string& file) {
-  std::ifstream stream(file, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  if (!stream.is_open() || stream.bad() || text.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot read ", file, ", or it is empty"));
-  }
-  return text;
-}
 
 gnutls_datum_t DatumOf(const std::string& text) {
   return {reinterpret_cast<unsigned char*>(const_cast<char*>(text.data())),
@@ -45,6 +33,12 @@ int VerifyClient(gnutls_session_t session) {
   return result < 0 || status != 0 ? GNUTLS_E_CERTIFICATE_ERROR : 0;
 }
 
+std::vector<std::string> Paths(const ServerTlsOptions& options) {
+  std::vector<std::string> paths = {options.cert_file, options.key_file};
+  if (!options.client_ca_file.empty()) paths.push_back(options.client_ca_file);
+  return paths;
+}
+
 // A NUL in a name could make it look like another one to who reads it.
 void AddName(absl::string_view name, std::vector<std::string>* names) {
   if (!name.empty() && name.find('\0') == absl::string_view::npos) names->emplace_back(name);
@@ -52,46 +46,32 @@ void AddName(absl::string_view name, std::vector<std::string>* names) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<const TlsCredentials>> TlsCredentials::Load(
-    const ServerTlsOptions& options) {
-  if (options.require_client_cert && options.client_ca_file.empty()) {
-    return absl::InvalidArgumentError(
-        "clients' certificates are required, but no file of authorities for them is named");
-  }
-  std::shared_ptr<TlsCredentials> result(new TlsCredentials());
-  absl::StatusOr<std::string> certificate = ReadPem(options.cert_file);
-  if (!certificate.ok()) return certificate.status();
-  absl::StatusOr<std::string> key = ReadPem(options.key_file);
-  if (!key.ok()) return key.status();
-  result->certificate_pem_ = *std::move(certificate);
-  result->key_pem_ = *std::move(key);
-
+absl::StatusOr<std::shared_ptr<const TlsCredentials>> TlsCredentials::Create(
+    const std::string& certificate, const std::string& key, const std::string& client_authorities,
+    gnutls_certificate_request_t client_request) {
+  std::shared_ptr<TlsCredentials> result(new TlsCredentials(certificate, key));
   if (gnutls_certificate_allocate_credentials(&result->credentials_) != 0) {
     return absl::InternalError("no memory for TLS credentials");
   }
-  const gnutls_datum_t certificate_datum = DatumOf(result->certificate_pem_);
-  const gnutls_datum_t key_datum = DatumOf(result->key_pem_);
+  const gnutls_datum_t certificate_datum = DatumOf(certificate);
+  const gnutls_datum_t key_datum = DatumOf(key);
   // Fails too where the key is not the certificate's.
   const int loaded = gnutls_certificate_set_x509_key_mem(result->credentials_, &certificate_datum,
                                                          &key_datum, GNUTLS_X509_FMT_PEM);
   if (loaded < 0) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot use the certificate ", options.cert_file,
-                                                   " with the key ", options.key_file, ": ",
-                                                   gnutls_strerror(loaded)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the certificate and the key cannot be used: ", gnutls_strerror(loaded)));
   }
-  if (!options.client_ca_file.empty()) {
-    absl::StatusOr<std::string> authorities = ReadPem(options.client_ca_file);
-    if (!authorities.ok()) return authorities.status();
-    const gnutls_datum_t datum = DatumOf(*authorities);
+  if (!client_authorities.empty()) {
+    const gnutls_datum_t datum = DatumOf(client_authorities);
     const int count =
         gnutls_certificate_set_x509_trust_mem(result->credentials_, &datum, GNUTLS_X509_FMT_PEM);
     if (count <= 0) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "cannot use the authorities in ", options.client_ca_file, ": ",
-          count == 0 ? "there is no certificate in the file" : gnutls_strerror(count)));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the clients' authorities cannot be used: ",
+                       count == 0 ? "there is no certificate" : gnutls_strerror(count)));
     }
-    result->client_request_ =
-        options.require_client_cert ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST;
+    result->client_request_ = client_request;
     gnutls_certificate_set_verify_function(result->credentials_, &VerifyClient);
   }
   return std::shared_ptr<const TlsCredentials>(std::move(result));
@@ -107,57 +87,37 @@ void TlsCredentials::Use(gnutls_session_t session) const {
 }
 
 absl::StatusOr<std::unique_ptr<TlsFiles>> TlsFiles::Open(const ServerTlsOptions& options) {
+  if (options.require_client_cert && options.client_ca_file.empty()) {
+    return absl::InvalidArgumentError(
+        "clients' certificates are required, but no file of authorities for them is named");
+  }
   std::unique_ptr<TlsFiles> files(new TlsFiles(options));
-  // Looked at before they are read, so that a change in between is seen at the next look.
-  const Signature signature = files->Look();
-  absl::StatusOr<std::shared_ptr<const TlsCredentials>> credentials = TlsCredentials::Load(options);
-  if (!credentials.ok()) return credentials.status();
-  absl::MutexLock lock(&files->mutex_);
-  files->signature_ = signature;
-  files->credentials_ = *std::move(credentials);
+  const absl::Status status = files->files_.Load();
+  if (!status.ok()) return status;
   return files;
 }
+
+TlsFiles::TlsFiles(const ServerTlsOptions& options)
+    : options_(options), files_(Paths(options), [this](const std::vector<std::string>& texts) {
+        return Take(texts);
+      }) {}
 
 std::shared_ptr<const TlsCredentials> TlsFiles::credentials() const {
   absl::MutexLock lock(&mutex_);
   return credentials_;
 }
 
-void TlsFiles::Refresh() {
-  const Signature signature = Look();
-  {
-    absl::MutexLock lock(&mutex_);
-    if (signature == signature_) return;
-    signature_ = signature;
-  }
-  absl::StatusOr<std::shared_ptr<const TlsCredentials>> credentials =
-      TlsCredentials::Load(options_);
+absl::Status TlsFiles::Take(const std::vector<std::string>& texts) {
+  absl::StatusOr<std::shared_ptr<const TlsCredentials>> credentials = TlsCredentials::Create(
+      texts[0], texts[1], texts.size() > 2 ? texts[2] : "",
+      options_.require_client_cert ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);
   if (!credentials.ok()) {
-    LOG(WARNING) << "event=http_tls_not_reloaded error=\"" << credentials.status().message()
-                 << "\"";
-    return;
+    return absl::InvalidArgumentError(
+        absl::StrCat(absl::StrJoin(Paths(options_), ", "), ": ", credentials.status().message()));
   }
-  LOG(INFO) << "event=http_tls_reloaded certificate=" << options_.cert_file;
   absl::MutexLock lock(&mutex_);
   credentials_ = *std::move(credentials);
-}
-
-TlsFiles::Signature TlsFiles::Look() const {
-  Signature signature = {};
-  size_t next = 0;
-  for (const std::string* file :
-       {&options_.cert_file, &options_.key_file, &options_.client_ca_file}) {
-    struct stat state = {};
-    if (!file->empty() && stat(file->c_str(), &state) == 0) {
-      signature[next] = state.st_dev;
-      signature[next + 1] = state.st_ino;
-      signature[next + 2] = static_cast<uint64_t>(state.st_size);
-      signature[next + 3] = static_cast<uint64_t>(state.st_ctim.tv_sec);
-      signature[next + 4] = static_cast<uint64_t>(state.st_ctim.tv_nsec);
-    }
-    next += 5;
-  }
-  return signature;
+  return absl::OkStatus();
 }
 
 std::vector<std::string> ClientNames(gnutls_session_t session) {

@@ -5,26 +5,27 @@
 
 #include <gnutls/gnutls.h>
 
-#include <array>
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/rpc/tls_options.h"
+#include "common/rpc/watched_files.h"
 
 namespace ctlstore::rpc {
 
-// What a server shows and trusts, as the files had it at one time. Immutable; a session that uses
-// it must not outlive it.
+// What a server shows and trusts. Immutable; a session that uses it must not outlive it.
 class TlsCredentials {
  public:
-  // INVALID_ARGUMENT names the file that cannot be used; never holds a key.
-  static absl::StatusOr<std::shared_ptr<const TlsCredentials>> Load(
-      const ServerTlsOptions& options);
+  // The texts are PEM. Without authorities no client is asked for a certificate. `client_request`
+  // is what clients are asked for otherwise. INVALID_ARGUMENT never holds a key.
+  static absl::StatusOr<std::shared_ptr<const TlsCredentials>> Create(
+      const std::string& certificate, const std::string& key, const std::string& client_authorities,
+      gnutls_certificate_request_t client_request);
   ~TlsCredentials();
   TlsCredentials(const TlsCredentials&) = delete;
   TlsCredentials& operator=(const TlsCredentials&) = delete;
@@ -32,42 +33,40 @@ class TlsCredentials {
   // Makes a server's session, whose handshake has not begun, use these.
   void Use(gnutls_session_t session) const;
 
-  // As they were read.
-  const std::string& certificate_pem() const { return certificate_pem_; }
-  const std::string& key_pem() const { return key_pem_; }
+  // As they were given.
+  const std::string& certificate() const { return certificate_; }
+  const std::string& key() const { return key_; }
 
  private:
-  TlsCredentials() = default;
+  TlsCredentials(const std::string& certificate, const std::string& key)
+      : certificate_(certificate), key_(key) {}
 
+  const std::string certificate_;
+  const std::string key_;
   gnutls_certificate_credentials_t credentials_ = nullptr;
   gnutls_certificate_request_t client_request_ = GNUTLS_CERT_IGNORE;
-  std::string certificate_pem_;
-  std::string key_pem_;
 };
 
-// The newest credentials that could be read. Thread-safe.
+// The newest credentials that could be read from files. Where the files do not fit each other, as
+// while they are being replaced one after the other, the old credentials stay. Thread-safe.
 class TlsFiles {
  public:
-  // Errors as TlsCredentials::Load().
+  // INVALID_ARGUMENT names the file that cannot be read, or the certificate that cannot be used.
   static absl::StatusOr<std::unique_ptr<TlsFiles>> Open(const ServerTlsOptions& options);
 
   std::shared_ptr<const TlsCredentials> credentials() const;
 
-  // Reads the files again where one has changed since. Where they cannot be used, as while they are
-  // being replaced one after the other, the old credentials stay.
-  void Refresh();
+  // Reads the files again where they have changed; to be called again and again.
+  void Refresh() { files_.Refresh(); }
 
  private:
-  // Device, inode, size and time of change of each file.
-  using Signature = std::array<uint64_t, 15>;
-
-  explicit TlsFiles(const ServerTlsOptions& options) : options_(options) {}
-  Signature Look() const;
+  explicit TlsFiles(const ServerTlsOptions& options);
+  absl::Status Take(const std::vector<std::string>& texts);
 
   const ServerTlsOptions options_;
   mutable absl::Mutex mutex_;
-  Signature signature_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<const TlsCredentials> credentials_ ABSL_GUARDED_BY(mutex_);
+  WatchedFiles files_;
 };
 
 // The names in the certificate that the client has shown and that was verified in the handshake:

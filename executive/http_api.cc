@@ -1,0 +1,434 @@
+#include "executive/http_api.h"
+
+#include <glog/logging.h>
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "common/rpc/http_errors.h"
+#include "common/schema/errors.h"
+#include "executive/json_limits.h"
+#include "executive/json_mutation.h"
+#include "executive/json_schema.h"
+
+namespace ctlstore::executive {
+namespace {
+
+using rpc::HttpRequest;
+using rpc::HttpResponse;
+
+constexpr char kJson[] = "application/json";
+// With the ledger sequence of what was changed, where something was.
+constexpr char kSequenceHeader[] = "ctlstore-sequence";
+// What callers are advised to wait when too many came at once.
+constexpr absl::Duration kFullDelay = absl::Milliseconds(200);
+
+// What a route's logic works with.
+struct Call {
+  const HttpRequest& request;
+  // What stood where the route has "{...}", in order.
+  std::vector<std::string> names;
+  Executive* executive;
+  rpc::Caller caller;
+  absl::Time deadline;
+};
+
+using Logic = absl::Status (*)(const Call& call, HttpResponse* response);
+
+// The answer to a change: no body, as clients of the Go executive expect it.
+absl::Status Changed(const absl::StatusOr<int64_t>& sequence, HttpResponse* response) {
+  if (!sequence.ok()) return sequence.status();
+  if (*sequence > 0) response->headers.emplace_back(kSequenceHeader, absl::StrCat(*sequence));
+  return absl::OkStatus();
+}
+
+absl::Status JsonAnswer(std::string json, HttpResponse* response) {
+  response->content_type = kJson;
+  response->body = std::move(json);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Credentials> CredentialsOf(const HttpRequest& request) {
+  const absl::optional<absl::string_view> writer = request.header("ctlstore-writer");
+  const absl::optional<absl::string_view> secret = request.header("ctlstore-secret");
+  if (!writer.has_value() || !secret.has_value()) {
+    return ErrorWithReason(absl::StatusCode::kUnauthenticated, reason::kBadCredentials,
+                           "the headers ctlstore-writer and ctlstore-secret have to name the "
+                           "writer and its secret");
+  }
+  return Credentials{std::string(*writer), std::string(*secret)};
+}
+
+absl::Status CreateFamily(const Call& call, HttpResponse*) {
+  return call.executive->CreateFamily(call.caller, call.names[0], call.deadline);
+}
+
+absl::Status CreateTable(const Call& call, HttpResponse* response) {
+  absl::StatusOr<TableSchema> table = ParseTable(call.names[0], call.names[1], call.request.body());
+  if (!table.ok()) return table.status();
+  return Changed(call.executive->CreateTables(call.caller, {*table}, call.deadline), response);
+}
+
+absl::Status CreateTables(const Call& call, HttpResponse* response) {
+  absl::StatusOr<std::vector<TableSchema>> tables = ParseTables(call.request.body());
+  if (!tables.ok()) return tables.status();
+  return Changed(call.executive->CreateTables(call.caller, *tables, call.deadline), response);
+}
+
+absl::Status AddFields(const Call& call, HttpResponse* response) {
+  absl::StatusOr<std::vector<Field>> fields = ParseFields(call.request.body());
+  if (!fields.ok()) return fields.status();
+  return Changed(
+      call.executive->AddFields(call.caller, call.names[0], call.names[1], *fields, call.deadline),
+      response);
+}
+
+absl::Status DropTable(const Call& call, HttpResponse* response) {
+  return Changed(
+      call.executive->DropTable(call.caller, call.names[0], call.names[1], call.deadline),
+      response);
+}
+
+absl::Status ClearFamily(const Call& call, HttpResponse* response) {
+  return Changed(call.executive->ClearFamily(call.caller, call.names[0], call.deadline), response);
+}
+
+absl::Status ClearTable(const Call& call, HttpResponse* response) {
+  return Changed(
+      call.executive->ClearTable(call.caller, call.names[0], call.names[1], call.deadline),
+      response);
+}
+
+absl::Status GetTable(const Call& call, HttpResponse* response) {
+  absl::StatusOr<TableSchema> table =
+      call.executive->GetTable(call.caller, call.names[0], call.names[1], call.deadline);
+  if (!table.ok()) return table.status();
+  return JsonAnswer(ToJson(*table), response);
+}
+
+absl::Status ListTables(const Call& call, HttpResponse* response) {
+  absl::StatusOr<std::vector<TableSchema>> tables =
+      call.executive->ListTables(call.caller, call.names[0], call.deadline);
+  if (!tables.ok()) return tables.status();
+  return JsonAnswer(ToJson(*tables), response);
+}
+
+absl::Status RegisterWriter(const Call& call, HttpResponse*) {
+  return call.executive->RegisterWriter(
+      call.caller, {call.names[0], std::string(call.request.body())}, call.deadline);
+}
+
+absl::Status GetCookie(const Call& call, HttpResponse* response) {
+  absl::StatusOr<Credentials> credentials = CredentialsOf(call.request);
+  if (!credentials.ok()) return credentials.status();
+  absl::StatusOr<std::string> cookie =
+      call.executive->GetCookie(*credentials, call.caller.peer, call.deadline);
+  if (!cookie.ok()) return cookie.status();
+  response->content_type = "application/octet-stream";
+  response->body = *std::move(cookie);
+  return absl::OkStatus();
+}
+
+absl::Status SetCookie(const Call& call, HttpResponse*) {
+  absl::StatusOr<Credentials> credentials = CredentialsOf(call.request);
+  if (!credentials.ok()) return credentials.status();
+  return call.executive->SetCookie(*credentials, call.caller.peer, call.request.body(),
+                                   call.deadline);
+}
+
+absl::Status ListTableLimits(const Call& call, HttpResponse* response) {
+  absl::StatusOr<TableLimits> limits = call.executive->ListTableLimits(call.caller, call.deadline);
+  if (!limits.ok()) return limits.status();
+  return JsonAnswer(ToJson(*limits), response);
+}
+
+absl::Status SetTableLimit(const Call& call, HttpResponse*) {
+  absl::StatusOr<ctldb::TableSizeLimit> limit = ParseTableSizeLimit(call.request.body());
+  if (!limit.ok()) return limit.status();
+  return call.executive->SetTableLimit(call.caller, call.names[0], call.names[1], *limit,
+                                       call.deadline);
+}
+
+absl::Status DeleteTableLimit(const Call& call, HttpResponse*) {
+  return call.executive->DeleteTableLimit(call.caller, call.names[0], call.names[1], call.deadline);
+}
+
+absl::Status ListWriterLimits(const Call& call, HttpResponse* response) {
+  absl::StatusOr<WriterLimits> limits =
+      call.executive->ListWriterLimits(call.caller, call.deadline);
+  if (!limits.ok()) return limits.status();
+  return JsonAnswer(ToJson(*limits), response);
+}
+
+absl::Status SetWriterLimit(const Call& call, HttpResponse*) {
+  absl::StatusOr<RateLimit> limit = ParseRateLimit(call.request.body());
+  if (!limit.ok()) return limit.status();
+  return call.executive->SetWriterLimit(call.caller, call.names[0], *limit, call.deadline);
+}
+
+absl::Status DeleteWriterLimit(const Call& call, HttpResponse*) {
+  return call.executive->DeleteWriterLimit(call.caller, call.names[0], call.deadline);
+}
+
+// Balancers and probes, which have no role, hear whether the executive is healthy; readers hear
+// more.
+absl::Status GetStatus(const Call& call, HttpResponse* response) {
+  nlohmann::ordered_json json;
+  absl::Status ctldb;
+  if (call.caller.is_reader || call.caller.is_admin) {
+    absl::StatusOr<Executive::State> state = call.executive->GetState(call.caller, call.deadline);
+    if (!state.ok()) return state.status();
+    ctldb = state->ctldb;
+    json = {
+        {"healthy", true},
+        {"last-sequence", state->last_sequence},
+        {"ledger-rows", state->ledger_rows},
+        {"queue-length", state->queue_length},
+        {"queue-capacity", state->queue_capacity},
+        {"open-connections", state->open_connections},
+        {"max-connections", state->max_connections},
+        {"started-at", absl::FormatTime(absl::RFC3339_sec, state->started_at, absl::UTCTimeZone())},
+        {"destructive-changes", state->destructive_changes}};
+  } else {
+    ctldb = call.executive->CheckCtldb(call.deadline);
+    json = {{"healthy", true}};
+  }
+  if (!ctldb.ok()) return ctldb;
+  return JsonAnswer(json.dump(), response);
+}
+
+enum class Body { kIgnored, kRaw, kJson };
+
+// What a segment of a route is called where it is a name.
+constexpr char kName = '{';
+
+struct Route {
+  absl::string_view method;
+  absl::string_view path;
+  Body body;
+  // Whether the caller's role matters; otherwise it proves to be a writer, or need not prove
+  // anything.
+  bool with_role;
+  // Null for mutations.
+  Logic logic;
+};
+
+constexpr char kMutationsPath[] = "/families/{family}/mutations";
+constexpr char kTablePath[] = "/families/{family}/tables/{table}";
+constexpr char kTableLimitPath[] = "/limits/tables/{family}/{table}";
+constexpr char kWriterLimitPath[] = "/limits/writers/{writer}";
+
+constexpr std::array<Route, 20> kRoutes = {{
+    {"POST", kMutationsPath, Body::kJson, false, nullptr},
+    {"GET", "/cookie", Body::kIgnored, false, GetCookie},
+    {"POST", "/cookie", Body::kRaw, false, SetCookie},
+    {"POST", "/families/{family}", Body::kIgnored, true, CreateFamily},
+    {"POST", kTablePath, Body::kJson, true, CreateTable},
+    {"PUT", kTablePath, Body::kJson, true, AddFields},
+    {"DELETE", kTablePath, Body::kIgnored, true, DropTable},
+    {"POST", "/tables", Body::kJson, true, CreateTables},
+    {"POST", "/writers/{writer}", Body::kRaw, true, RegisterWriter},
+    {"GET", "/schema/table/{family}/{table}", Body::kIgnored, true, GetTable},
+    {"GET", "/schema/family/{family}", Body::kIgnored, true, ListTables},
+    {"GET", "/limits/tables", Body::kIgnored, true, ListTableLimits},
+    {"POST", kTableLimitPath, Body::kJson, true, SetTableLimit},
+    {"DELETE", kTableLimitPath, Body::kIgnored, true, DeleteTableLimit},
+    {"GET", "/limits/writers", Body::kIgnored, true, ListWriterLimits},
+    {"POST", kWriterLimitPath, Body::kJson, true, SetWriterLimit},
+    {"DELETE", kWriterLimitPath, Body::kIgnored, true, DeleteWriterLimit},
+    {"DELETE", "/clear-rows/families/{family}", Body::kIgnored, true, ClearFamily},
+    {"DELETE", "/clear-rows/families/{family}/tables/{table}", Body::kIgnored, true, ClearTable},
+    {"GET", "/status", Body::kIgnored, true, GetStatus},
+}};
+
+// The routes with their paths in segments, and their names for the metrics.
+struct KnownRoute {
+  const Route* route;
+  std::vector<absl::string_view> segments;
+  std::string name;
+};
+
+const std::vector<KnownRoute>& KnownRoutes() {
+  static const auto* const routes = [] {
+    auto* const result = new std::vector<KnownRoute>();
+    for (const Route& route : kRoutes) {
+      result->push_back({&route, absl::StrSplit(route.path.substr(1), '/'),
+                         absl::StrCat(route.method, " ", route.path)});
+    }
+    return result;
+  }();
+  return *routes;
+}
+
+bool Matches(const KnownRoute& route, const std::vector<std::string>& segments) {
+  if (route.segments.size() != segments.size()) return false;
+  for (size_t i = 0; i < segments.size(); ++i) {
+    if (route.segments[i][0] != kName && route.segments[i] != segments[i]) return false;
+  }
+  return true;
+}
+
+// curl calls every body a form unless told otherwise, so that is no reason to refuse one.
+bool MayBeJson(const HttpRequest& request) {
+  const absl::optional<absl::string_view> header = request.header("content-type");
+  if (!header.has_value()) return true;
+  const std::string type =
+      absl::AsciiStrToLower(absl::StripAsciiWhitespace(header->substr(0, header->find(';'))));
+  return type.empty() || type == kJson || type == "text/json" || absl::EndsWith(type, "+json") ||
+         type == "application/x-www-form-urlencoded";
+}
+
+absl::Status TooManyCalls() {
+  return WithRetryDelay(
+      ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kQueueFull,
+                      "more calls wait than the executive takes; nothing was done"),
+      kFullDelay);
+}
+
+// One request, from its beginning to its answer. Lives on in whatever will answer.
+class Exchange {
+ public:
+  Exchange(const FaceParts& parts, const HttpRequest& request, rpc::HttpServer::Respond respond)
+      : parts_(parts), request_(request), respond_(std::move(respond)) {}
+  Exchange(const Exchange&) = delete;
+  Exchange& operator=(const Exchange&) = delete;
+
+  static void Run(std::shared_ptr<Exchange> self) {
+    const absl::optional<std::vector<std::string>> segments =
+        rpc::PathSegments(self->request_.path());
+    if (!segments.has_value()) {
+      return self->Refuse(400, "the path has malformed percent-encoding");
+    }
+    if (!self->FindRoute(*segments)) return;
+    const Route& route = *self->route_->route;
+    if (route.body == Body::kJson && !MayBeJson(self->request_)) {
+      return self->Refuse(415, "the body has to be of the type application/json");
+    }
+    for (size_t i = 0; i < segments->size(); ++i) {
+      if (self->route_->segments[i][0] == kName) self->names_.push_back((*segments)[i]);
+    }
+    if (route.logic == nullptr) return Mutate(std::move(self));
+    if (!self->parts_.workers->TrySubmit([self] { self->Work(); })) self->Finish(TooManyCalls());
+  }
+
+ private:
+  // Answers where there is none.
+  bool FindRoute(const std::vector<std::string>& segments) {
+    const absl::string_view method = request_.method() == "HEAD" ? "GET" : request_.method();
+    std::vector<absl::string_view> allowed;
+    for (const KnownRoute& known : KnownRoutes()) {
+      if (!Matches(known, segments)) continue;
+      if (known.route->method == method) {
+        route_ = &known;
+        return true;
+      }
+      allowed.push_back(known.route->method);
+      if (known.route->method == "GET") allowed.push_back("HEAD");
+    }
+    if (allowed.empty()) {
+      Refuse(404, "there is nothing at this path");
+    } else {
+      const std::string methods = absl::StrJoin(allowed, ", ");
+      HttpResponse response =
+          rpc::ErrorResponse(405, absl::StrCat("this path takes the methods ", methods));
+      response.headers.emplace_back("Allow", methods);
+      Respond(absl::StatusCode::kUnimplemented, std::move(response));
+    }
+    return false;
+  }
+
+  // By a worker.
+  void Work() {
+    if (request_.cancelled()) return Finish(absl::CancelledError("the client has gone away"));
+    absl::StatusOr<rpc::Caller> caller = rpc::Caller{};
+    if (route_->route->with_role) {
+      caller = parts_.access->Identify(request_.header("authorization"),
+                                       request_.client_identities(), request_.peer());
+      if (!caller.ok()) return Finish(caller.status());
+    }
+    caller->peer = std::string(request_.peer());
+    const Call call{request_, std::move(names_), parts_.executive, *std::move(caller),
+                    start_ + parts_.max_call_duration};
+    HttpResponse response;
+    const absl::Status status = route_->route->logic(call, &response);
+    Finish(status, std::move(response));
+  }
+
+  static void Mutate(std::shared_ptr<Exchange> self) {
+    absl::StatusOr<Credentials> credentials = CredentialsOf(self->request_);
+    if (!credentials.ok()) return self->Finish(credentials.status());
+    absl::StatusOr<std::unique_ptr<const JsonMutation>> mutation =
+        JsonMutation::Parse(self->names_[0], self->request_.body());
+    if (!mutation.ok()) return self->Finish(mutation.status());
+    self->mutation_ = *std::move(mutation);
+    Executive::MutateCall call;
+    call.credentials = *std::move(credentials);
+    call.peer = std::string(self->request_.peer());
+    call.request = self->mutation_->request();
+    call.deadline = self->start_ + self->parts_.max_call_duration;
+    call.cancelled = [self] { return self->request_.cancelled(); };
+    call.done = [self](const absl::StatusOr<int64_t>& sequence) {
+      HttpResponse response;
+      const absl::Status status = Changed(sequence, &response);
+      self->Finish(status, std::move(response));
+    };
+    Executive* const executive = self->parts_.executive;
+    executive->StartMutate(std::move(call));
+  }
+
+  void Refuse(int status, absl::string_view message) {
+    Respond(status == 404 ? absl::StatusCode::kNotFound : absl::StatusCode::kInvalidArgument,
+            rpc::ErrorResponse(status, message));
+  }
+
+  void Finish(const absl::Status& status, HttpResponse response = {}) {
+    if (absl::IsInternal(status)) {
+      LOG(ERROR) << "event=call_failed request=\"" << Name() << "\" error=\"" << status.message()
+                 << "\"";
+    }
+    Respond(status.code(), status.ok() ? std::move(response) : rpc::ErrorResponse(status));
+  }
+
+  void Respond(absl::StatusCode code, HttpResponse response) {
+    if (parts_.metrics != nullptr) parts_.metrics->Record(Name(), code, absl::Now() - start_);
+    // After this the request is gone.
+    respond_(std::move(response));
+  }
+
+  // Paths that nobody knows are one, so that they cannot become many metrics.
+  absl::string_view Name() const {
+    if (route_ == nullptr) return "other";
+    return route_->name;
+  }
+
+  const FaceParts parts_;
+  const HttpRequest& request_;
+  const rpc::HttpServer::Respond respond_;
+  const absl::Time start_ = absl::Now();
+  const KnownRoute* route_ = nullptr;
+  std::vector<std::string> names_;
+  std::unique_ptr<const JsonMutation> mutation_;
+};
+
+}  // namespace
+
+void HttpApi::Handle(const rpc::HttpRequest& request, rpc::HttpServer::Respond respond) const {
+  Exchange::Run(std::make_shared<Exchange>(parts_, request, std::move(respond)));
+}
+
+rpc::HttpResponse HttpApi::ServerError(int status, absl::string_view message) {
+  return rpc::ErrorResponse(status, message);
+}
+
+}  // namespace ctlstore::executive
