@@ -82,6 +82,8 @@ absl::StatusOr<DevSystem::Options> OptionsFromFlags() {
       {options.executive_listen, options.sidecar_listen}, rpc::ProtectionOf(options.server));
   // What is no address is said by whoever is to listen there.
   if (absl::IsFailedPrecondition(exposure)) return UsageError(exposure.message());
+  options.executive.server = options.server;
+  options.executive.server.listen = {options.executive_listen};
   for (const absl::Status& status : {executive::ReadExecutiveFlags(&options.executive),
                                      reflector::ReadReflectorFlags(&options.reflector),
                                      sidecar::ReadSidecarFlags(&options.sidecar),
@@ -113,7 +115,11 @@ void ShowWhereItIs(const std::string& program, const DevSystem& system, bool tls
   const std::string sidecar_flag =
       absl::StrCat(sidecar == sidecar::kDefaultListen ? "" : absl::StrCat(" --sidecar=", sidecar),
                    sidecar_access);
+  const std::string http = system.executive_http_address();
   std::cout << "executive (writes)  " << executive << "\n"
+            << (http.empty() ? ""
+                             : absl::StrCat("the same by HTTP    ", tls ? "https://" : "http://",
+                                            http, "\n"))
             << "sidecar (reads)     " << sidecar << "\n"
             << "local database      " << system.ldb_path() << "\n"
             << "system of record    " << system.ctldb_name() << "\n"
@@ -176,6 +182,9 @@ Command DevCommand(const std::string& program) {
   command.flags = {"data_dir",
                    "executive_listen",
                    "sidecar_listen",
+                   "http_port",
+                   "metrics_port",
+                   "metrics_host",
                    "poll_interval_ms",
                    "heartbeat_interval_ms",
                    "enable_destructive_changes",

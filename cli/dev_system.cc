@@ -146,6 +146,7 @@ class DevSystem::Impl {
 
   std::string executive_address() const { return executive_->addresses().front(); }
   std::string sidecar_address() const { return sidecar_->addresses().front(); }
+  std::string executive_http_address() const { return executive_->http_address(); }
   const std::string& ldb_path() const { return ldb_path_; }
   const std::string& writer_secret_path() const { return writer_secret_path_; }
   const std::string& admin_token_path() const { return server_.access.admin_token_file; }
@@ -237,6 +238,7 @@ absl::Status DevSystem::WaitUntilReady(absl::Time deadline, absl::Notification* 
 }
 std::string DevSystem::executive_address() const { return impl_->executive_address(); }
 std::string DevSystem::sidecar_address() const { return impl_->sidecar_address(); }
+std::string DevSystem::executive_http_address() const { return impl_->executive_http_address(); }
 const std::string& DevSystem::ldb_path() const { return impl_->ldb_path(); }
 const std::string& DevSystem::writer_secret_path() const { return impl_->writer_secret_path(); }
 const std::string& DevSystem::admin_token_path() const { return impl_->admin_token_path(); }

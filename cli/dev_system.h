@@ -74,6 +74,8 @@ class DevSystem {
   // With the ports that were chosen.
   std::string executive_address() const;
   std::string sidecar_address() const;
+  // Empty where it is not served.
+  std::string executive_http_address() const;
   const std::string& ldb_path() const;
   const std::string& writer_secret_path() const;
   // A file with a token that has the role admin; empty where there are no roles.

@@ -56,8 +56,12 @@ class ProgramTest : public testing::Test {
   // What follows --executive_listen and --sidecar_listen.
   std::unique_ptr<Subprocess> NewDev(const std::string& executive, const std::string& sidecar,
                                      const std::string& data_dir, const Arguments& more = {}) {
-    Arguments arguments = {program_, "dev", "--data_dir=" + data_dir,
-                           "--executive_listen=" + executive, "--sidecar_listen=" + sidecar};
+    Arguments arguments = {program_,
+                           "dev",
+                           "--data_dir=" + data_dir,
+                           "--executive_listen=" + executive,
+                           "--sidecar_listen=" + sidecar,
+                           "--http_port=0"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return std::make_unique<Subprocess>(folder_, arguments);
   }

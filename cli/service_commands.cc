@@ -34,11 +34,12 @@ Command Service(const char* name, const char* summary, const char* description,
 
 std::vector<Command> ServiceCommands() {
   return {
-      Service("executive", "Runs the executive: the one door for changes to control data",
-              "Serves the Executive API on a ctldb (--ctldb), which it sets up itself. Any\n"
-              "number of executives can share one ctldb. SIGTERM or Ctrl-C ends it.",
-              {"executive/", "common/ctldb/", "common/rpc/server_flags"}, {},
-              executive::RunExecutive),
+      Service(
+          "executive", "Runs the executive: the one door for changes to control data",
+          "Serves the Executive API on a ctldb (--ctldb), which it sets up itself. Any\n"
+          "number of executives can share one ctldb. SIGTERM or Ctrl-C ends it.",
+          {"executive/", "common/ctldb/", "common/rpc/server_flags", "common/rpc/metrics_flags"},
+          {}, executive::RunExecutive),
       Service("reflector", "Runs a reflector: keeps this host's copy up with the ledger",
               "Plays the ledger of a ctldb (--ctldb) into this host's local database (--ldb).\n"
               "One reflector writes a local database; any number of programs read it.",

@@ -181,6 +181,7 @@ class CliTest(E2eTestCase):
                 f"--data_dir={data_folder}",
                 f"--executive_listen={executive}",
                 f"--sidecar_listen={sidecar}",
+                "--http_port=0",
                 "--heartbeat_interval_ms=1000",
                 *flags,
             ],

@@ -11,6 +11,8 @@
 #include "absl/time/time.h"
 #include "common/base/shutdown_signal.h"
 #include "common/ctldb/ctldb_flags.h"
+#include "common/rpc/http_flags.h"
+#include "common/rpc/metrics_flags.h"
 #include "common/rpc/server_flags.h"
 
 ABSL_FLAG(int64_t, max_ctldb_connections,
@@ -63,6 +65,10 @@ ABSL_FLAG(
     bool, upgrade_writer_secrets, true,
     "Replaces the unsalted hashes that a Go executive has left, when their writers call. To be "
     "switched off while Go executives work on the same ctldb: they know only their own.");
+ABSL_FLAG(int, http_port, 3080,
+          "The port of the HTTP API, on the host of the first address of --listen (loopback where "
+          "that is a Unix socket). 0: a free one; -1: none.");
+
 namespace ctlstore::executive {
 namespace {
 
@@ -154,6 +160,13 @@ absl::Status ReadExecutiveFlags(ExecutiveServer::Options* options) {
   }
   options->ctldb_wait = absl::Milliseconds(wait_ms);
 
+  absl::StatusOr<absl::optional<rpc::HttpServer::Options>> http =
+      rpc::HttpOptionsFromPort("http_port", absl::GetFlag(FLAGS_http_port), options->server);
+  if (!http.ok()) return http.status();
+  options->http = *std::move(http);
+  absl::StatusOr<absl::optional<rpc::HttpServer::Options>> metrics = rpc::MetricsOptionsFromFlags();
+  if (!metrics.ok()) return metrics.status();
+  options->metrics = *std::move(metrics);
   return SetLimitsFromFlags(&options->executive);
 }
 

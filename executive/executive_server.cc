@@ -16,9 +16,11 @@
 #include "common/ctldb/own_tables.h"
 #include "common/ctldb/schema_changer.h"
 #include "common/rpc/call_metrics.h"
+#include "common/rpc/metrics_server.h"
 #include "common/rpc/readiness_watch.h"
 #include "executive/executive_metrics.h"
 #include "executive/executive_service.h"
+#include "executive/http_api.h"
 
 namespace ctlstore::executive {
 namespace {
@@ -84,13 +86,13 @@ class ExecutiveServer::Impl {
             },
             options.max_ctldb_connections),
         changer(&pool),
-        workers(std::make_unique<WorkerPool>(options.worker_threads, options.max_waiting_calls)),
-        executive(ExecutiveOptions(options),
-                  Executive::Parts{&pool, &changer, workers.get(), &metrics}) {}
+        workers(std::make_unique<WorkerPool>(options.worker_threads, options.max_waiting_calls)) {}
 
   ~Impl() {
     // Nobody calls any more before the workers end, and they before what their tasks use.
+    metrics_server.reset();
     readiness.reset();
+    http_server.reset();
     server.reset();
     workers.reset();
   }
@@ -98,7 +100,7 @@ class ExecutiveServer::Impl {
   absl::Status Serve(const Options& options);
 
   FaceParts Face(const Options& options, rpc::CallMetrics* call_metrics) {
-    return FaceParts{&executive, access.get(), workers.get(), call_metrics,
+    return FaceParts{executive.get(), access.get(), workers.get(), call_metrics,
                      options.max_call_duration};
   }
 
@@ -112,14 +114,18 @@ class ExecutiveServer::Impl {
   prometheus::Registry registry;
   ExecutiveMetrics metrics{&registry};
   rpc::CallMetrics grpc_calls{"grpc", &registry};
+  rpc::CallMetrics http_calls{"http", &registry};
   ctldb::ConnectionPool pool;
   ctldb::SchemaChanger changer;
   std::unique_ptr<WorkerPool> workers;
-  Executive executive;
+  std::unique_ptr<Executive> executive;
   std::unique_ptr<rpc::AccessControl> access;
   std::unique_ptr<grpc::Service> service;
+  std::unique_ptr<HttpApi> http_api;
   std::unique_ptr<rpc::Server> server;
+  std::unique_ptr<rpc::HttpServer> http_server;
   std::unique_ptr<rpc::ReadinessWatch> readiness;
+  std::unique_ptr<rpc::MetricsServer> metrics_server;
 };
 
 absl::Status ExecutiveServer::Impl::Serve(const Options& options) {
@@ -134,9 +140,26 @@ absl::Status ExecutiveServer::Impl::Serve(const Options& options) {
   if (!started.ok()) return started.status();
   server = *std::move(started);
 
+  if (options.http.has_value()) {
+    http_api = std::make_unique<HttpApi>(Face(options, &http_calls));
+    rpc::HttpServer::Options http_options = *options.http;
+    http_options.error_response = HttpApi::ServerError;
+    absl::StatusOr<std::unique_ptr<rpc::HttpServer>> http = rpc::HttpServer::Start(
+        http_options, [this](const rpc::HttpRequest& request, rpc::HttpServer::Respond respond) {
+          http_api->Handle(request, std::move(respond));
+        });
+    if (!http.ok()) return http.status();
+    http_server = *std::move(http);
+  }
   readiness = std::make_unique<rpc::ReadinessWatch>(
-      [this] { return executive.CheckCtldb(absl::Now() + kProbeTimeout); },
+      [this] { return executive->CheckCtldb(absl::Now() + kProbeTimeout); },
       [this](bool ready) { server->SetServing(ready); }, options.probe_interval);
+  if (options.metrics.has_value()) {
+    absl::StatusOr<std::unique_ptr<rpc::MetricsServer>> metrics_started = rpc::MetricsServer::Start(
+        *options.metrics, &registry, [this] { return readiness->status(); });
+    if (!metrics_started.ok()) return metrics_started.status();
+    metrics_server = *std::move(metrics_started);
+  }
   return absl::OkStatus();
 }
 
@@ -150,12 +173,21 @@ absl::StatusOr<std::unique_ptr<ExecutiveServer>> ExecutiveServer::Start(const Op
   auto impl = std::make_unique<Impl>(options);
   absl::Status status = Prepare(options, &impl->pool, &impl->changer);
   if (!status.ok()) return status;
-  // Before anyone can be served by limits that are not those of the ctldb.
-  status = impl->executive.LoadLimits(absl::Now() + kLimitsTimeout);
-  if (!status.ok()) return status;
+  // It reads the ctldb's tables from its beginning.
+  impl->executive = std::make_unique<Executive>(
+      Impl::ExecutiveOptions(options),
+      Executive::Parts{&impl->pool, &impl->changer, impl->workers.get(), &impl->metrics});
+  // So that the limits hold from the first call on. Where they cannot be read now, the log says so,
+  // and they are read later.
+  static_cast<void>(impl->executive->LoadLimits(absl::Now() + kLimitsTimeout));
   status = impl->Serve(options);
   if (!status.ok()) return status;
   LOG(INFO) << "event=executive_started listen=" << absl::StrJoin(impl->server->addresses(), ",")
+            << (impl->http_server == nullptr ? ""
+                                             : absl::StrCat(" http=", impl->http_server->address()))
+            << (impl->metrics_server == nullptr
+                    ? ""
+                    : absl::StrCat(" metrics=", impl->metrics_server->address()))
             << " ctldb=" << options.ctldb.ToString();
   return std::unique_ptr<ExecutiveServer>(new ExecutiveServer(std::move(impl)));
 }
@@ -168,10 +200,21 @@ const std::vector<std::string>& ExecutiveServer::addresses() const {
   return impl_->server->addresses();
 }
 
+std::string ExecutiveServer::http_address() const {
+  return impl_->http_server == nullptr ? "" : impl_->http_server->address();
+}
+
+std::string ExecutiveServer::metrics_address() const {
+  return impl_->metrics_server == nullptr ? "" : impl_->metrics_server->address();
+}
+
 void ExecutiveServer::Shutdown(absl::Duration grace) {
+  const absl::Time end = absl::Now() + grace;
   // Its thread speaks of the health to a server that is about to end.
+  impl_->metrics_server.reset();
   impl_->readiness.reset();
   impl_->server->Shutdown(grace);
+  if (impl_->http_server != nullptr) impl_->http_server->Shutdown(end - absl::Now());
 }
 
 }  // namespace ctlstore::executive

@@ -61,6 +61,9 @@ class ExecutiveServer {
 
   // Where it listens for gRPC.
   const std::vector<std::string>& addresses() const;
+  // For HTTP and metrics; empty where they are not served.
+  std::string http_address() const;
+  std::string metrics_address() const;
 
   // Lets calls under way end within `grace`.
   void Shutdown(absl::Duration grace);

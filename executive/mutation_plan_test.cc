@@ -75,6 +75,30 @@ TEST_F(MutationPlanTest, EachTableIsLookedUpOnce) {
   EXPECT_EQ(plan->statements().size(), 3);
 }
 
+TEST_F(MutationPlanTest, TellsItsSizeItsCookiesAndTheTablesThatGetRows) {
+  MutateRequest request =
+      Request({{"tbl", true, {{"a", 1}, {"c", "x"}}}, {"tbl", true, {{"a", 2}, {"c", "x"}}}});
+  absl::StatusOr<MutationPlan> plan = Plan(request);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_TRUE(plan->upserted_tables().empty());
+  EXPECT_EQ(plan->bytes(), plan->statements()[0].size() + plan->statements()[1].size());
+  EXPECT_FALSE(plan->cookie().has_value());
+  EXPECT_FALSE(plan->check_cookie().has_value());
+
+  request.mutations.push_back({"TBL", false, {{"a", 1}, {"c", "x"}}});
+  request.mutations.push_back({"tbl", false, {{"a", 2}, {"c", "x"}}});
+  request.cookie = "12345";
+  request.check_cookie = "";
+  plan = Plan(request);
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  EXPECT_EQ(plan->upserted_tables(), std::vector<const TableSchema*>{schema_.get()});
+  size_t bytes = 5;
+  for (const std::string& statement : plan->statements()) bytes += statement.size();
+  EXPECT_EQ(plan->bytes(), bytes);
+  EXPECT_EQ(plan->cookie(), "12345");
+  EXPECT_EQ(plan->check_cookie(), "");
+}
+
 TEST_F(MutationPlanTest, ErrorsOfTheLookupAreReturned) {
   EXPECT_EQ(Plan(Request({{"other", false, {{"a", 1}}}})).status(),
             absl::NotFoundError("no such table"));

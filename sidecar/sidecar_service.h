@@ -31,8 +31,8 @@ class SidecarService {
     const rpc::AccessControl* access = nullptr;
   };
 
-  // The reader, the clock, the access control and the metrics, where there are any, must outlive the
-  // service, and the service its gRPC server.
+  // The reader, the clock, the access control and the metrics, where there are any, must outlive
+  // the service, and the service its gRPC server.
   SidecarService(ldb::Reader* reader, Clock* clock, const Options& options,
                  rpc::CallMetrics* metrics = nullptr);
   ~SidecarService();

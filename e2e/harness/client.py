@@ -26,7 +26,12 @@ _CHANNEL_OPTIONS = [
 ]
 
 
-def open_channel(address: str) -> grpc.Channel:
+def open_channel(
+    address: str, credentials: Optional[grpc.ChannelCredentials] = None
+) -> grpc.Channel:
+    """With TLS where there are credentials."""
+    if credentials is not None:
+        return grpc.secure_channel(address, credentials, options=_CHANNEL_OPTIONS)
     return grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
 
 
@@ -81,8 +86,13 @@ class Writer:
 class ExecutiveClient:
     """One executive. Each call raises grpc.RpcError; see failure_of(). Thread-safe."""
 
-    def __init__(self, address: str, writer: Optional[Writer] = None) -> None:
-        self.channel = open_channel(address)
+    def __init__(
+        self,
+        address: str,
+        writer: Optional[Writer] = None,
+        credentials: Optional[grpc.ChannelCredentials] = None,
+    ) -> None:
+        self.channel = open_channel(address, credentials)
         self.stub = executive_pb2_grpc.ExecutiveStub(self.channel)
         self.writer = writer
 
@@ -133,6 +143,35 @@ class ExecutiveClient:
     def list_families(self, **call: Any) -> List[str]:
         request = ex.ListFamiliesRequest()
         return list(self.stub.ListFamilies(request, **_with_timeout(call)).families)
+
+    def list_table_limits(self, **call: Any) -> ex.ListTableLimitsResponse:
+        return self.stub.ListTableLimits(ex.ListTableLimitsRequest(), **_with_timeout(call))
+
+    def set_table_limit(
+        self, family: str, table: str, warn_bytes: int, max_bytes: int, **call: Any
+    ) -> None:
+        size = ex.TableSizeLimit(warn_bytes=warn_bytes, max_bytes=max_bytes)
+        limit = ex.TableLimit(family=family, table=table, limit=size)
+        self.stub.SetTableLimit(ex.SetTableLimitRequest(limit=limit), **_with_timeout(call))
+
+    def delete_table_limit(self, family: str, table: str, **call: Any) -> None:
+        request = ex.DeleteTableLimitRequest(family=family, table=table)
+        self.stub.DeleteTableLimit(request, **_with_timeout(call))
+
+    def list_writer_limits(self, **call: Any) -> ex.ListWriterLimitsResponse:
+        return self.stub.ListWriterLimits(ex.ListWriterLimitsRequest(), **_with_timeout(call))
+
+    def set_writer_limit(self, writer: str, rows: int, period_s: int, **call: Any) -> None:
+        limit = ex.WriterLimit(writer=writer, limit=ex.WriterRateLimit(rows=rows))
+        limit.limit.period.seconds = period_s
+        self.stub.SetWriterLimit(ex.SetWriterLimitRequest(limit=limit), **_with_timeout(call))
+
+    def delete_writer_limit(self, writer: str, **call: Any) -> None:
+        request = ex.DeleteWriterLimitRequest(writer=writer)
+        self.stub.DeleteWriterLimit(request, **_with_timeout(call))
+
+    def status(self, **call: Any) -> ex.GetExecutiveStatusResponse:
+        return self.stub.GetStatus(ex.GetExecutiveStatusRequest(), **_with_timeout(call))
 
     def get_cookie(self, writer: Optional[Writer] = None, **call: Any) -> bytes:
         request = ex.GetCookieRequest()

@@ -90,6 +90,8 @@ class Executive:
                 *launcher("executive"),
                 f"--ctldb={ctldb.url}",
                 f"--listen={self.address},127.0.0.1:0",
+                "--http_port=0",
+                "--metrics_port=0",
                 "--writer_max_rows=0",
                 *flags,
             ],
@@ -112,8 +114,11 @@ class Executive:
         return self._started("listen").split(",")[1]
 
     def _started(self, name: str) -> str:
-        started = re.search(r"event=executive_started.*", self.process.log_since_start())
-        assert started is not None, f"{self.process.name} does not serve yet"
+        # It logs this just after it begins to serve.
+        started = wait_until(
+            lambda: re.search(r"event=executive_started.*\n", self.process.log_since_start()),
+            f"{self.process.name} logs where it serves",
+        )
         address = re.search(rf" {name}=(\S+)", started.group(0))
         assert address is not None, started.group(0)
         return address.group(1)
