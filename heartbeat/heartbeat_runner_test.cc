@@ -212,7 +212,7 @@ TEST_F(HeartbeatRunnerTest, TellsPrometheusHowItDoes) {
   EXPECT_EQ(metrics->Get("ctlstore_ready"), 0);
   EXPECT_GE(
       metrics
-          ->Get(R"(ctlstore_heartbeat_errors_total{method="RegisterWriter",reason="UNAVAILABLE"})")
+          ->Get(R"(ctlstore_heartbeat_errors_total{method="Mutate",reason="UNAVAILABLE"})")
           .value_or(0),
       1);
   EXPECT_GE(metrics->Get("ctlstore_heartbeat_failures").value_or(0), 1);
