@@ -83,10 +83,12 @@ TEST(JsonReaderTest, BoundsDepthAndNumberOfValues) {
 }
 
 TEST(JsonReaderTest, ReadsKnownMembersInAnyCase) {
+  JsonNode object;
   const JsonNode* one = nullptr;
   const JsonNode* two = nullptr;
   const auto read = [&](const std::string& text) {
-    return ReadMembers("m[0]", *ParseJson(text), {{"one", &one}, {"keyTwo", &two}});
+    object = *ParseJson(text);
+    return ReadMembers("m[0]", object, {{"one", &one}, {"keyTwo", &two}});
   };
   ASSERT_TRUE(read(R"({"KEYTWO": 2, "one": null})").ok());
   EXPECT_EQ(one, nullptr);
