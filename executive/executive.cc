@@ -110,6 +110,12 @@ class Executive::Impl {
   void SubmitWithCtldb(MutateCall* call);
   void Submit(MutateCall* call, MutationPlan plan, int64_t version);
 
+  // Answers a call that does not get as far as the committer, which counts its refusals itself.
+  void Refuse(const MutateCall& call, const absl::Status& status) {
+    metrics->Refused(status);
+    call.done(status);
+  }
+
   // Counts an error of the ctldb.
   const absl::Status& Noted(const absl::Status& status) {
     if (MayRetry(status)) metrics->CtldbError(status);
@@ -510,27 +516,22 @@ void Executive::Impl::SubmitWithCtldb(MutateCall* call) {
         return absl::InternalError("not reached");
       });
   if (!plan.ok()) {
-    call->done(plan.status());
+    Refuse(*call, plan.status());
     return;
   }
   Submit(call, *std::move(plan), version);
 }
 
 void Executive::StartMutate(MutateCall call) {
-  call.done = [metrics = impl_->metrics,
-               done = std::move(call.done)](absl::StatusOr<int64_t> sequence) {
-    if (!sequence.ok()) metrics->Refused(sequence.status());
-    done(std::move(sequence));
-  };
   absl::Status valid = CheckMutateRequest(call.request);
   if (!valid.ok()) {
-    call.done(valid);
+    impl_->Refuse(call, valid);
     return;
   }
   if (impl_->SubmitFromMemory(&call)) return;
   auto shared = std::make_shared<MutateCall>(std::move(call));
   if (!impl_->workers->TrySubmit([this, shared] { impl_->SubmitWithCtldb(shared.get()); })) {
-    shared->done(TooManyCalls());
+    impl_->Refuse(*shared, TooManyCalls());
   }
 }
 

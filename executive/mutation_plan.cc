@@ -6,7 +6,6 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/base64.h"
-#include "common/ctldb/writers.h"
 #include "common/schema/errors.h"
 #include "common/schema/limits.h"
 #include "common/sql/ledger_statements.h"
@@ -183,22 +182,6 @@ absl::StatusOr<MutationPlan> MutationPlan::Create(const MutateRequest& request,
     plan.statements_.push_back(std::move(statement));
   }
   return plan;
-}
-
-absl::StatusOr<int64_t> MutationPlan::Apply(absl::string_view writer, ctldb::Connection* connection,
-                                            ctldb::LedgerTransaction* transaction) const {
-  if (check_cookie_.has_value()) {
-    absl::StatusOr<absl::optional<ctldb::Writer>> stored = ctldb::ReadWriter(connection, writer);
-    if (!stored.ok()) return stored.status();
-    if (!stored->has_value()) return WriterGone();
-    if ((*stored)->cookie != *check_cookie_) return CookieMismatch();
-  }
-  absl::StatusOr<int64_t> sequence = Write(transaction);
-  if (sequence.ok() && cookie_.has_value()) {
-    absl::Status written = ctldb::WriteCookie(connection, writer, *cookie_);
-    if (!written.ok()) return absl::IsNotFound(written) ? WriterGone() : written;
-  }
-  return sequence;
 }
 
 void MutationPlan::GatherStep(const Step& step, ctldb::LedgerTransaction* transaction) const {

@@ -74,15 +74,6 @@ class MutationPlan {
   // once for each table, and its errors are returned.
   static absl::StatusOr<MutationPlan> Create(const MutateRequest& request, TableFinder find_table);
 
-  // Writes the rows, the ledger's entries and the writer's cookie, in the requests' order. Returns
-  // the last ledger sequence. `transaction` is one of `connection`. After an error it has to be
-  // rolled back, to the savepoint before this call at least.
-  //   ABORTED (COOKIE_MISMATCH), UNAUTHENTICATED (BAD_CREDENTIALS) where the writer is not there
-  //   any more, INVALID_ARGUMENT for a row that this database cannot hold, and what the
-  //   connection's calls return.
-  absl::StatusOr<int64_t> Apply(absl::string_view writer, ctldb::Connection* connection,
-                                ctldb::LedgerTransaction* transaction) const;
-
   // Gathers the rows and the ledger's entries in the transaction, and returns the last ledger
   // sequence. Cookies are left to the caller.
   int64_t Gather(ctldb::LedgerTransaction* transaction) const;
