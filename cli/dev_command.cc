@@ -18,6 +18,7 @@
 #include "cli/command_result.h"
 #include "cli/dev_system.h"
 #include "cli/exit_status.h"
+#include "common/base/lock_order.h"
 #include "common/base/logging.h"
 #include "common/base/shutdown_signal.h"
 #include "common/ctldb/ctldb_flags.h"
@@ -141,6 +142,7 @@ void ShowWhereItIs(const std::string& program, const DevSystem& system, bool tls
 }
 
 absl::Status Dev(const std::string& program) {
+  StopWatchingLockOrder();
   // Never destroyed: its thread waits for signals until the process ends.
   static ShutdownSignal* const shutdown = new ShutdownSignal;
 

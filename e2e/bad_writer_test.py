@@ -65,9 +65,12 @@ class BadWriterTest(RefusalTestCase):
                 "BAD_CREDENTIALS",
             ),
         ]
+        # Each with a writer of its own: repeated wrong secrets of one writer are refused otherwise.
+        for name in ("first", "second"):
+            self.client.register(Writer(name, good.secret))
         for what, writer in (
-            ("a wrong secret", Writer(good.name, wrong)),
-            ("a secret in another case", Writer(good.name, good.secret.upper())),
+            ("a wrong secret", Writer("first", wrong)),
+            ("a secret in another case", Writer("second", good.secret.upper())),
             ("an unknown writer", Writer("nobody", good.secret)),
             ("a name in another case", Writer(good.name.upper(), good.secret)),
         ):

@@ -23,6 +23,7 @@ from harness.client import (
     open_channel,
 )
 from harness.cluster import Executive, binary, by_own_binary, tcp_address
+from harness.curl import curl, writer_headers
 from harness.process import Process
 from harness.reflection import check_health, list_services
 from harness.values import fields, table, upsert, value
@@ -211,7 +212,7 @@ class SecurityTest(E2eTestCase):
         pair = self.authority.for_server()
         tls = [f"--tls_cert_file={pair.cert}", f"--tls_key_file={pair.key}"]
         services = {
-            "executive": [f"--ctldb=sqlite://{self.folder}/ctldb.db"],
+            "executive": [f"--ctldb=sqlite://{self.folder}/ctldb.db", "--http_port=0"],
             "sidecar": [f"--ldb={self.folder}/ldb.db"],
         }
         for service, own in services.items():
@@ -263,12 +264,11 @@ class SecurityTest(E2eTestCase):
         # What each caller gets for methods of the roles admin and reader, and of writers.
         callers = {
             "none": ((), no_role, no_role, no_writer),
-            "writer only": (WRITER.metadata, no_role, no_role, None),
-            "wrong token": (bearer(WRONG_TOKEN), no_role, no_role, None),
-            "no bearer": ((("authorization", ADMIN_TOKEN),), no_role, no_role, None),
-            "basic": ((("authorization", f"Basic {ADMIN_TOKEN}"),), no_role, no_role, None),
-            "part of it": (bearer(ADMIN_TOKEN[:-1]), no_role, no_role, None),
-            "more than it": (bearer(ADMIN_TOKEN + "x"), no_role, no_role, None),
+            "wrong token": (bearer(WRONG_TOKEN), no_role, no_role, no_writer),
+            "no bearer": ((("authorization", ADMIN_TOKEN),), no_role, no_role, no_writer),
+            "basic": ((("authorization", f"Basic {ADMIN_TOKEN}"),), no_role, no_role, no_writer),
+            "part of it": (bearer(ADMIN_TOKEN[:-1]), no_role, no_role, no_writer),
+            "more than it": (bearer(ADMIN_TOKEN + "x"), no_role, no_role, no_writer),
             "reader": (bearer(READER_TOKEN), role_missing, ("OK", ""), no_writer),
             "admin": (bearer(ADMIN_TOKEN), ("OK", ""), ("OK", ""), no_writer),
         }
@@ -288,8 +288,6 @@ class SecurityTest(E2eTestCase):
                     continue
                 for rpc in rpcs:
                     wanted = {"admin": admin, "reader": reader, "writer": writer}[rpc.role]
-                    if wanted is None:
-                        continue
                     with self.subTest(face=face, caller=caller, method=rpc.method):
                         self.assertEqual(outcome(stub, rpc, metadata), wanted)
         self.assertEqual(self.ctldb.snapshot(), before)
@@ -299,6 +297,18 @@ class SecurityTest(E2eTestCase):
                 wanted = {"admin": admin, "reader": reader, "writer": writer}[rpc.role]
                 with self.subTest(face=face, caller="admin", method=rpc.method):
                     self.assertEqual(outcome(stub, rpc, metadata), wanted)
+        # A writer's secret is no role, and needs none, whatever token comes with it.
+        for token in ((), bearer(WRONG_TOKEN), bearer(READER_TOKEN)):
+            for rpc in rpcs:
+                if rpc.role == "writer":
+                    wanted = ("OK", "")
+                else:
+                    wanted = no_role
+                    if token == bearer(READER_TOKEN):
+                        wanted = {"admin": role_missing, "reader": ("OK", "")}[rpc.role]
+                with self.subTest(writer_with=token, method=rpc.method):
+                    metadata = (*WRITER.metadata, *token)
+                    self.assertEqual(outcome(faces["tls"], rpc, metadata), wanted)
         # Probes and reflection need no role.
         with open_channel(executive.tcp_address(), self.authority.credentials()) as channel:
             check_health(channel)
@@ -533,6 +543,106 @@ class SecurityTest(E2eTestCase):
         bad = Rpc("CreateFamily", ex.CreateFamilyRequest(family="a__b"), "admin")
         self.assertEqual(outcome(stub, bad, bearer(ADMIN_TOKEN))[1], "INVALID_NAME")
         self.assertEqual(audit_lines(executive.process)[-1]["outcome"], "INVALID_NAME")
+        self.assert_nothing_secret_in_logs()
+
+    def test_http_speaks_tls_and_asks_for_roles(self) -> None:
+        clients = Authority(self.folder, "clients")
+        used = self.authority.for_server()
+        executive = self.start_executive(
+            f"--tls_cert_file={used.cert}",
+            f"--tls_key_file={used.key}",
+            f"--tls_client_ca_file={clients.cert}",
+            "--reader_identities=watcher",
+            *self.token_flags(),
+        )
+        address = executive.http_address()
+        believing = ["--cacert", str(self.authority.cert)]
+        as_writer = writer_headers(WRITER)
+
+        def status(
+            method: str,
+            path: str,
+            token: str = "",
+            body: bytes = b"",
+            headers: Sequence[str] = (),
+            flags: Sequence[str] = (),
+        ) -> int:
+            proof = [f"Authorization: Bearer {token}"] if token else []
+            answer = curl(
+                address, method, path, body, [*headers, *proof], [*believing, *flags], "https"
+            )
+            if answer.status == 401 and answer.reason == "NO_ROLE":
+                self.assertEqual(answer.headers["www-authenticate"], "Bearer")
+            return answer.status
+
+        fields_json = b'{"fields":[["id","integer"]],"keyFields":["id"]}'
+        size = b'{"max-size":2000000,"warn-size":1000000}'
+        rate = b'{"amount":10,"period":"1m"}'
+        more = b'[{"family":"fam","name":"more",' + fields_json[1:] + b"]"
+        row = b'{"mutations":[{"table":"rows","values":{"id":1}}]}'
+        changes: List[Tuple[str, str, bytes]] = [
+            ("POST", f"/writers/{WRITER.name.replace(' ', '%20')}", WRITER.secret.encode()),
+            ("POST", "/families/fam", b""),
+            ("POST", "/families/fam/tables/rows", fields_json),
+            ("PUT", "/families/fam/tables/rows", b'{"fields":[["id","integer"]]}'),
+            ("POST", "/tables", more),
+            ("POST", "/limits/tables/fam/rows", size),
+            ("POST", "/limits/writers/seldom", rate),
+            ("DELETE", "/limits/tables/fam/rows", b""),
+            ("DELETE", "/limits/writers/seldom", b""),
+            ("DELETE", "/clear-rows/families/fam/tables/rows", b""),
+            ("DELETE", "/clear-rows/families/fam", b""),
+            ("DELETE", "/families/fam/tables/more", b""),
+        ]
+        for method, path, body in changes:
+            with self.subTest(f"{method} {path}"):
+                self.assertEqual(status(method, path, "", body), 401)
+                self.assertEqual(status(method, path, WRONG_TOKEN, body), 401)
+                self.assertEqual(status(method, path, "", body, as_writer), 401)
+                self.assertEqual(status(method, path, READER_TOKEN, body), 403)
+                self.assertEqual(status(method, path, ADMIN_TOKEN, body), 200)
+        client = clients.issue("watcher")
+        shown = ["--cert", str(client.cert), "--key", str(client.key)]
+        for path in (
+            "/schema/table/fam/rows",
+            "/schema/family/fam",
+            "/limits/tables",
+            "/limits/writers",
+        ):
+            with self.subTest(path):
+                self.assertEqual(status("GET", path), 401)
+                self.assertEqual(status("GET", path, WRONG_TOKEN), 401)
+                self.assertEqual(status("GET", path, READER_TOKEN), 200)
+                self.assertEqual(status("GET", path, ADMIN_TOKEN), 200)
+                self.assertEqual(status("GET", path, flags=shown), 200)
+        self.assertEqual(status("POST", "/families/other", flags=shown), 403)
+        # A writer needs no role, and a role makes no writer. Probes need none either.
+        for method, path, body in (
+            ("POST", "/families/fam/mutations", row),
+            ("POST", "/cookie", b"cookie"),
+            ("GET", "/cookie", b""),
+        ):
+            self.assertEqual(status(method, path, "", body, as_writer), 200)
+            self.assertEqual(status(method, path, ADMIN_TOKEN, body), 401)
+        self.assertEqual(status("GET", "/status"), 200)
+        lines = audit_lines(executive.process)
+        done = [line for line in lines if line["outcome"] == "OK"]
+        self.assertEqual(len(done), len(changes))
+        self.assertEqual({line["who"] for line in done}, {"token admin"})
+
+        # Without TLS, and for clients that believe others, there is no answer.
+        other = Authority(self.folder, "other")
+        for flags, scheme in (([], "http"), (["--cacert", str(other.cert)], "https")):
+            with self.assertRaises(AssertionError):
+                curl(address, "GET", "/status", flags=flags, scheme=scheme)
+        renewed = other.for_server()
+        used.replace_by(renewed)
+        wait_until(
+            lambda: shown_certificate(address) == renewed.cert_pem.decode().strip(),
+            "the new certificate is shown",
+        )
+        believing = ["--cacert", str(other.cert)]
+        self.assertEqual(status("GET", "/schema/family/fam", READER_TOKEN), 200)
         self.assert_nothing_secret_in_logs()
 
     def test_wrong_secrets_slow_down_who_guesses(self) -> None:

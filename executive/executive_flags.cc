@@ -9,6 +9,7 @@
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "common/base/lock_order.h"
 #include "common/base/shutdown_signal.h"
 #include "common/ctldb/ctldb_flags.h"
 #include "common/rpc/http_flags.h"
@@ -187,6 +188,7 @@ absl::StatusOr<ExecutiveServer::Options> ExecutiveOptionsFromFlags() {
 }
 
 int RunExecutive() {
+  StopWatchingLockOrder();
   // Never destroyed: its thread waits for signals until the process ends.
   static ShutdownSignal* const shutdown = new ShutdownSignal;
 

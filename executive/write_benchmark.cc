@@ -31,6 +31,7 @@
 #include "absl/synchronization/blocking_counter.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/base/lock_order.h"
 #include "common/base/logging.h"
 #include "common/ctldb/connection.h"
 #include "common/ctldb/testing/mariadb_server.h"
@@ -356,6 +357,8 @@ void Run() {
 int main(int argc, char** argv) {
   absl::ParseCommandLine(argc, argv);
   ctlstore::InitLogging(argv[0]);
+  // As the executive does.
+  ctlstore::StopWatchingLockOrder();
   ctlstore::executive::Run();
   return 0;
 }

@@ -210,11 +210,9 @@ TEST_F(HeartbeatRunnerTest, TellsPrometheusHowItDoes) {
   auto metrics = rpc::testing::Scrape(*address);
   ASSERT_TRUE(metrics.ok()) << metrics.status();
   EXPECT_EQ(metrics->Get("ctlstore_ready"), 0);
-  EXPECT_GE(
-      metrics
-          ->Get(R"(ctlstore_heartbeat_errors_total{method="RegisterWriter",reason="UNAVAILABLE"})")
-          .value_or(0),
-      1);
+  EXPECT_GE(metrics->Get(R"(ctlstore_heartbeat_errors_total{method="Mutate",reason="UNAVAILABLE"})")
+                .value_or(0),
+            1);
   EXPECT_GE(metrics->Get("ctlstore_heartbeat_failures").value_or(0), 1);
   EXPECT_EQ(metrics->Get("ctlstore_heartbeat_beats_total"), 0);
   EXPECT_FALSE(metrics->Get("ctlstore_heartbeat_last_success_timestamp_seconds").has_value());

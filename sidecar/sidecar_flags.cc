@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "common/base/lock_order.h"
 #include "common/base/shutdown_signal.h"
 #include "common/ldb/ldb_flags.h"
 #include "common/rpc/metrics_flags.h"
@@ -58,6 +59,7 @@ absl::StatusOr<SidecarServer::Options> SidecarOptionsFromFlags() {
 }
 
 int RunSidecar() {
+  StopWatchingLockOrder();
   // Never destroyed: its thread waits for signals until the process ends.
   static ShutdownSignal* const shutdown = new ShutdownSignal;
 
