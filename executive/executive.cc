@@ -28,20 +28,6 @@ using rpc::Role;
 
 // How long the ctldb may take to tell its state.
 constexpr absl::Duration kStateTimeout = absl::Seconds(2);
-// What callers are advised to wait when too many came at once.
-constexpr absl::Duration kFullDelay = absl::Milliseconds(200);
-
-absl::Status FamilyNotFound(absl::string_view family) {
-  return ErrorWithReason(absl::StatusCode::kNotFound, reason::kFamilyNotFound,
-                         absl::StrCat("there is no family ", family));
-}
-
-absl::Status TooManyCalls() {
-  return WithRetryDelay(
-      ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kQueueFull,
-                      "more calls wait than the executive takes; nothing was done"),
-      kFullDelay);
-}
 
 int64_t SequenceOf(const absl::Status&) { return 0; }
 int64_t SequenceOf(const absl::StatusOr<int64_t>& sequence) {
@@ -309,9 +295,8 @@ absl::StatusOr<std::vector<TableSchema>> Executive::ListTables(const Caller& cal
   return impl_->WithConnection(
       deadline, [&](ctldb::Connection* connection) -> absl::StatusOr<std::vector<TableSchema>> {
         if (!name.empty()) {
-          absl::StatusOr<bool> exists = ctldb::FamilyExists(connection, name);
-          if (!exists.ok()) return exists.status();
-          if (!*exists) return FamilyNotFound(name);
+          absl::Status exists = ctldb::CheckFamilyExists(connection, name);
+          if (!exists.ok()) return exists;
         }
         return ctldb::ReadTables(connection, name);
       });

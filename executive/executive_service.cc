@@ -17,12 +17,10 @@
 #include "common/rpc/writer_metadata.h"
 #include "common/schema/errors.h"
 #include "ctlstore/v1/executive.grpc.pb.h"
+#include "executive/retries.h"
 
 namespace ctlstore::executive {
 namespace {
-
-// What callers are advised to wait when too many came at once.
-constexpr absl::Duration kFullDelay = absl::Milliseconds(200);
 
 // The table of a request and its place there.
 absl::StatusOr<TableSchema> TableOf(absl::string_view path, const v1::Table& proto) {
@@ -61,13 +59,6 @@ absl::StatusOr<MutateRequest> MutateRequestOf(const v1::MutateRequest& proto) {
     request.mutations.push_back(std::move(mutation));
   }
   return request;
-}
-
-absl::Status TooManyCalls() {
-  return WithRetryDelay(
-      ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kQueueFull,
-                      "more calls wait than the executive takes; nothing was done"),
-      kFullDelay);
 }
 
 // What a call's logic gets besides its request.

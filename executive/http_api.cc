@@ -21,6 +21,7 @@
 #include "executive/json_limits.h"
 #include "executive/json_mutation.h"
 #include "executive/json_schema.h"
+#include "executive/retries.h"
 
 namespace ctlstore::executive {
 namespace {
@@ -31,8 +32,6 @@ using rpc::HttpResponse;
 constexpr char kJson[] = "application/json";
 // With the ledger sequence of what was changed, where something was.
 constexpr char kSequenceHeader[] = "ctlstore-sequence";
-// What callers are advised to wait when too many came at once.
-constexpr absl::Duration kFullDelay = absl::Milliseconds(200);
 
 // What a route's logic works with.
 struct Call {
@@ -287,13 +286,6 @@ bool MayBeJson(const HttpRequest& request) {
       absl::AsciiStrToLower(absl::StripAsciiWhitespace(header->substr(0, header->find(';'))));
   return type.empty() || type == kJson || type == "text/json" || absl::EndsWith(type, "+json") ||
          type == "application/x-www-form-urlencoded";
-}
-
-absl::Status TooManyCalls() {
-  return WithRetryDelay(
-      ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kQueueFull,
-                      "more calls wait than the executive takes; nothing was done"),
-      kFullDelay);
 }
 
 // One request, from its beginning to its answer. Lives on in whatever will answer.

@@ -39,4 +39,11 @@ absl::Status ForCaller(const absl::Status& status, absl::Time deadline) {
                         HasReason(status, reason::kCtldbBusy) ? kBusyDelay : kUnavailableDelay);
 }
 
+absl::Status TooManyCalls() {
+  return WithRetryDelay(
+      ErrorWithReason(absl::StatusCode::kResourceExhausted, reason::kQueueFull,
+                      "more calls wait than the executive takes; nothing was done"),
+      kBusyDelay);
+}
+
 }  // namespace ctlstore::executive

@@ -37,6 +37,9 @@ absl::Status DeadlineStatus();
 // and a retry delay with every UNAVAILABLE.
 absl::Status ForCaller(const absl::Status& status, absl::Time deadline);
 
+// RESOURCE_EXHAUSTED (QUEUE_FULL) with a retry delay, for a call that no worker can take.
+absl::Status TooManyCalls();
+
 inline const absl::Status& StatusOf(const absl::Status& status) { return status; }
 template <typename T>
 const absl::Status& StatusOf(const absl::StatusOr<T>& result) {

@@ -9,12 +9,8 @@ namespace ctlstore::executive {
 absl::StatusOr<TableSchema> ReadTable(const TableName& name, ctldb::Connection* connection) {
   absl::StatusOr<TableSchema> schema = ctldb::ReadTable(connection, name);
   if (!absl::IsNotFound(schema.status())) return schema;
-  absl::StatusOr<bool> family_exists = ctldb::FamilyExists(connection, name.family);
-  if (!family_exists.ok()) return family_exists.status();
-  if (!*family_exists) {
-    return ErrorWithReason(absl::StatusCode::kNotFound, reason::kFamilyNotFound,
-                           absl::StrCat("there is no family ", name.family));
-  }
+  absl::Status family = ctldb::CheckFamilyExists(connection, name.family);
+  if (!family.ok()) return family;
   return ErrorWithReason(absl::StatusCode::kNotFound, reason::kTableNotFound,
                          absl::StrCat("the family ", name.family, " has no table ", name.table));
 }
