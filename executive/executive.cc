@@ -125,7 +125,7 @@ class Executive::Impl {
 };
 
 Executive::Executive(const Options& options, const Parts& parts)
-    : options_(options), impl_(std::make_unique<Impl>(options, parts)) {
+    : impl_(std::make_unique<Impl>(options, parts)) {
   parts.metrics->SetQueueCapacity(options.commits.max_queue_requests,
                                   options.commits.max_queue_bytes);
 }
@@ -418,7 +418,7 @@ absl::StatusOr<Executive::State> Executive::GetState(const Caller& caller, absl:
   state.open_connections = impl_->pool->open_connections();
   state.max_connections = impl_->pool->max_connections();
   state.started_at = impl_->started_at;
-  state.destructive_changes = options_.destructive_changes;
+  state.destructive_changes = impl_->options.destructive_changes;
   return state;
 }
 

@@ -202,7 +202,6 @@ class Executive {
 
  private:
   class Impl;
-  const Options options_;
   const std::unique_ptr<Impl> impl_;
 };
 

@@ -59,8 +59,8 @@ absl::Status CookieMismatch();
 absl::Status WriterGone();
 
 // A request that is valid for the definitions of its tables, with its rows in the tables' order and
-// its ledger statements. Making one touches no database; applying one checks nothing but the
-// cookie, so any number of plans can be applied within one ledger transaction.
+// its ledger statements. Making one touches no database; applying one checks nothing (cookies and
+// limits are left to whoever does it), so any number of plans can share one ledger transaction.
 //
 // Immutable: const access is thread-safe.
 class MutationPlan {
