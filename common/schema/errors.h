@@ -51,6 +51,23 @@ inline constexpr char kNoRole[] = "NO_ROLE";
 inline constexpr char kRoleMissing[] = "ROLE_MISSING";
 // Too many wrong secrets came before.
 inline constexpr char kTooManyFailures[] = "TOO_MANY_FAILURES";
+// The entries right after a position are not in the ledger any more.
+inline constexpr char kLedgerPruned[] = "LEDGER_PRUNED";
+// The ledger does not reach to a position.
+inline constexpr char kLedgerBehind[] = "LEDGER_BEHIND";
+// The ledger has another entry at a position.
+inline constexpr char kLedgerDiverged[] = "LEDGER_DIVERGED";
+// A listener took entries more slowly than they came.
+inline constexpr char kSlowReader[] = "SLOW_READER";
+inline constexpr char kTooManyListeners[] = "TOO_MANY_LISTENERS";
+// A ledger entry cannot be applied.
+inline constexpr char kEntryFailed[] = "ENTRY_FAILED";
+// The file at the local database's path is another one than was opened, or none.
+inline constexpr char kLdbReplaced[] = "LDB_REPLACED";
+// The local database was made for other families.
+inline constexpr char kFamiliesDiffer[] = "FAMILIES_DIFFER";
+// The WAL is as large as it may be, and a reader keeps it from being emptied.
+inline constexpr char kWalFull[] = "WAL_FULL";
 }  // namespace reason
 
 // INVALID_ARGUMENT about one field of a request. `field` is its path as the caller wrote it
