@@ -62,6 +62,8 @@ namespace {
 constexpr char kWriter[] = "benchmark";
 constexpr char kSecret[] = "benchmark secret";
 constexpr int kWarmUpSamples = 5;
+// Between two writes, so that the first one's work is done.
+constexpr absl::Duration kLeastPause = absl::Milliseconds(20);
 // Between two looks at the local database: what it adds to a figure is far below a millisecond, and
 // it leaves the processor to those who are measured.
 constexpr absl::Duration kLookInterval = absl::Microseconds(50);
@@ -271,9 +273,12 @@ double PercentileMs(std::vector<absl::Duration> times, double fraction) {
   return absl::ToDoubleMilliseconds(times[static_cast<size_t>(fraction * (times.size() - 1))]);
 }
 
-// Writes now and then, and measures how long after the answer each write is there to be read.
+// Writes now and then, and measures how long after the answer each write is there to be read. The
+// pauses are at random up to `most_pause`: no shorter than the time from one poll to the next, or
+// each write would come right after the poll that has found the one before it.
 void MeasurePropagation(System* system, const std::string& folder, const std::string& figure,
-                        const std::vector<std::string>& flags, int samples) {
+                        const std::vector<std::string>& flags, int samples,
+                        absl::Duration most_pause) {
   static int64_t number = 0;
   if (samples == 0) return;
   std::cerr << figure << ": " << samples << " writes\n";
@@ -283,7 +288,8 @@ void MeasurePropagation(System* system, const std::string& folder, const std::st
   std::mt19937 random(1);
   std::vector<absl::Duration> times;
   for (int sample = -kWarmUpSamples; sample < samples; ++sample) {
-    absl::SleepFor(absl::Microseconds(std::uniform_int_distribution<int>(20000, 50000)(random)));
+    absl::SleepFor(
+        std::max(kLeastPause, most_pause * std::uniform_real_distribution<double>()(random)));
     system->Write(++number);
     const absl::Time answered = absl::Now();
     while (true) {
@@ -356,11 +362,11 @@ void Run() {
   std::vector<std::string> fast_polling = system.Polling();
   fast_polling.push_back("--poll_interval_ms=10");
   MeasurePropagation(&system, folder.path(), "propagation", system.Pushing(),
-                     absl::GetFlag(FLAGS_samples));
+                     absl::GetFlag(FLAGS_samples), absl::Milliseconds(50));
   MeasurePropagation(&system, folder.path(), "propagation.poll_10ms", fast_polling,
-                     absl::GetFlag(FLAGS_fast_poll_samples));
+                     absl::GetFlag(FLAGS_fast_poll_samples), absl::Milliseconds(50));
   MeasurePropagation(&system, folder.path(), "propagation.poll", system.Polling(),
-                     absl::GetFlag(FLAGS_poll_samples));
+                     absl::GetFlag(FLAGS_poll_samples), absl::Seconds(1.25));
   MeasureIdle(&system, folder.path());
 }
 
