@@ -43,7 +43,8 @@ class KillTest(E2eTestCase):
         writers = start_writers(cluster)
         with Reading(host.ldb_path, victim.states):
             for _ in range(KILLS):
-                victim.start(self._checkpointing())
+                # Always at work: much time between two commits would let most kills miss.
+                victim.start([*self._checkpointing(), "--poll_interval_ms=1"])
                 victim.kill_at_work()
             victim.start([])
             stop_writers(writers)
@@ -59,7 +60,7 @@ class KillTest(E2eTestCase):
         in_the_middle = 0
         for _ in range(KILLS):
             flags = self._checkpointing()
-            flags.append(f"--max_entries_per_query={self.random.choice([300, 3000, 10000])}")
+            flags.append(f"--max_entries_per_query={self.random.choice([10, 500, 10000])}")
             victim.start(flags)
             sequence = victim.kill_on_the_way_to(last)
             in_the_middle += 0 < sequence < last
