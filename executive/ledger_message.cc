@@ -35,7 +35,7 @@ Cut FirstCut(absl::Span<const LedgerEntry> entries, size_t max_bytes) {
       in_transaction = false;
     }
     if (!in_transaction) whole = i + 1;
-    if (bytes >= max_bytes) return {i + 1, whole == i + 1};
+    if (bytes >= max_bytes) return {whole > 0 ? whole : i + 1, whole > 0};
   }
   if (whole > 0 && whole < entries.size()) return {whole, true};
   return {entries.size(), whole > 0};
