@@ -160,18 +160,18 @@ class UpstreamTest(E2eTestCase):
         self._wait_for_state(host, "LEDGER_BEHIND")
         self.assertEqual(host.applied_sequence(), there)
         # Reads go on as if nothing had happened.
-        self.assertEqual(host.client.get_row("fam", "t", [7]), {"id": 7, "v": "lost"})
+        self.assertEqual(host.client.get_row("fam", "texts", [7]), {"id": 7, "v": "lost"})
 
         # The ledger gets past the host's position in another way.
         for _ in range(3):
             self._write(cluster, range(4), "after")
         wait_until(
-            lambda: (host.client.get_row("fam", "t", [3]) or {}).get("v") == "after",
+            lambda: (host.client.get_row("fam", "texts", [3]) or {}).get("v") == "after",
             "the host has what was written after the restore",
         )
         self._wait_for_state(host, "CURRENT")
         cluster.assert_all_same()
-        self.assertIsNone(host.client.get_row("fam", "t", [7]))
+        self.assertIsNone(host.client.get_row("fam", "texts", [7]))
 
     def test_two_reflectors_do_not_write_one_ldb(self) -> None:
         cluster = self.start_cluster(hosts=1)
@@ -210,7 +210,7 @@ class UpstreamTest(E2eTestCase):
         text = "v" * ROW_BYTES
         self._write(cluster, range((DISK_BYTES - BALLAST_BYTES) // ROW_BYTES + 5), text)
         self._wait_for_state(host, "DISK_FULL")
-        self.assertEqual(host.client.get_row("fam", "t", [0]), {"id": 0, "v": text})
+        self.assertEqual(host.client.get_row("fam", "texts", [0]), {"id": 0, "v": text})
         there = host.applied_sequence()
         self.assertGreater(there, 0)
         self.assertTrue(host.reflector.running())
@@ -234,12 +234,12 @@ class UpstreamTest(E2eTestCase):
     def _create_table(self, cluster: Cluster) -> None:
         client = cluster.client()
         client.create_family("fam")
-        client.create_table(table("fam", "t", [("id", "integer"), ("v", "text")], ["id"]))
+        client.create_table(table("fam", "texts", [("id", "integer"), ("v", "text")], ["id"]))
 
     def _write(self, cluster: Cluster, ids: Iterable[int], text: str) -> None:
         client = cluster.client()
         for number in ids:
-            client.mutate("fam", [upsert("t", {"id": number, "v": text})])
+            client.mutate("fam", [upsert("texts", {"id": number, "v": text})])
 
     def _progress(self, host: Host) -> None:
         """Returns once the LDB has got on from where it is."""
