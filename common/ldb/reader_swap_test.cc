@@ -15,6 +15,8 @@
 #include "common/ldb/ldb_files.h"
 #include "common/ldb/ldb_test_util.h"
 #include "common/ldb/reader.h"
+#include "common/ldb/reader_connection.h"
+#include "common/ldb/reader_pool.h"
 
 namespace ctlstore::ldb {
 namespace {
@@ -159,6 +161,39 @@ TEST_F(ReaderSwapTest, WhatIsWrittenAfterTheSwapIsSeen) {
   ASSERT_TRUE(writer_->Apply({{2 * kStep + 1, "", "DELETE FROM fam___tbl WHERE \"a\" = 1"}}).ok());
   EXPECT_TRUE(reader.WaitForSequence(2 * kStep + 1, absl::Now() + absl::Seconds(30)).ok());
   EXPECT_FALSE(reader.GetRow("fam", "tbl", {1})->exists());
+}
+
+TEST_F(ReaderSwapTest, AConnectionHasAllOfItsFileOpenFromTheBeginning) {
+  writer_ = OpenWriter(path_);
+  ASSERT_TRUE(writer_->Apply(LedgerTo(kStep)).ok());
+  for (int64_t sequence : {kStep, 2 * kStep}) {
+    absl::StatusOr<std::unique_ptr<ReaderConnection>> connection = ReaderConnection::Open(path_);
+    ASSERT_TRUE(connection.ok()) << connection.status();
+    Publish(sequence + kStep);
+    ASSERT_TRUE(files_.RemoveOld(absl::ZeroDuration()).ok());
+    absl::StatusOr<int64_t> read = (*connection)->GetSequence();
+    ASSERT_TRUE(read.ok()) << read.status();
+    EXPECT_EQ(*read, sequence);
+  }
+}
+
+TEST_F(ReaderSwapTest, AnOldFilesConnectionIsNotLentOnceTheNewOneWas) {
+  Publish(kStep);
+  ReaderPool pool(path_);
+  absl::StatusOr<ReaderPool::Lease> old = pool.Take();
+  ASSERT_TRUE(old.ok()) << old.status();
+  Publish(2 * kStep);
+  absl::StatusOr<ReaderPool::Lease> fresh = pool.Take();
+  ASSERT_TRUE(fresh.ok()) << fresh.status();
+  EXPECT_EQ(*(*fresh)->GetSequence(), 2 * kStep);
+  EXPECT_EQ(*(*old)->GetSequence(), kStep);
+  fresh->GiveBack();
+  old->GiveBack();
+  for (int i = 0; i < 2; ++i) {
+    absl::StatusOr<ReaderPool::Lease> lease = pool.Take();
+    ASSERT_TRUE(lease.ok()) << lease.status();
+    EXPECT_EQ(*(*lease)->GetSequence(), 2 * kStep);
+  }
 }
 
 TEST_F(ReaderSwapTest, ADamagedOldFileSendsTheReaderToTheNewOneAtOnce) {
