@@ -27,24 +27,34 @@ std::string Quoted(const std::string& name) {
 // The LDB's rows one after the other; the current one is valid until Next().
 struct TableComparison::LdbCursor {
   std::unique_ptr<sqlite::Statement> statement;
+  // So many columns stand before the row's.
+  size_t key_columns = 0;
+
   bool at_end = false;
   bool left_out = false;
+  std::vector<ValueView> key_values;
   std::vector<ValueView> row;
+  // As bytes.
   std::string key;
   std::string previous_key;
   std::string exact;
 
-  bool out_of_order() const { return key < previous_key; }
+  bool out_of_order() const { return !at_end && key < previous_key; }
 
-  absl::Status Next(const TableComparison& comparison, const Keys& keys_left_out) {
+  absl::Status Next(const Keys& keys_left_out) {
     std::swap(key, previous_key);
     absl::StatusOr<bool> has_row = statement->Step();
     if (!has_row.ok()) return has_row.status();
     at_end = !*has_row;
     if (at_end) return absl::OkStatus();
-    row.resize(statement->column_count());
-    for (size_t i = 0; i < row.size(); ++i) row[i] = statement->Column(static_cast<int>(i));
-    comparison.EncodeKey(row, &key);
+    key_values.clear();
+    row.clear();
+    key.clear();
+    for (int i = 0; i < statement->column_count(); ++i) {
+      const bool is_key = static_cast<size_t>(i) < key_columns;
+      (is_key ? key_values : row).push_back(statement->Column(i));
+    }
+    for (const ValueView& value : key_values) AppendOrdered(value, &key);
     EncodeRow(row, &exact);
     left_out = keys_left_out.contains(key);
     return absl::OkStatus();
@@ -71,16 +81,29 @@ void TableComparison::EncodeRow(absl::Span<const ValueView> row, std::string* by
   for (const ValueView& value : row) AppendExact(value, bytes);
 }
 
-std::string TableComparison::SelectSql() const {
+std::string TableComparison::Columns(absl::string_view prefix) const {
   std::string columns;
   for (const TableDefinition::Column& column : definition_.columns) {
-    AppendSeparated(", ", Quoted(column.name), &columns);
+    AppendSeparated(", ", absl::StrCat(prefix, Quoted(column.name)), &columns);
   }
-  return absl::StrCat("SELECT ", columns, " FROM ", Quoted(sql_table_));
+  return columns;
 }
 
-std::string TableComparison::CtldbOrder(Order order) const {
-  if (ctldb_->dialect().transactional_ddl()) return LdbOrder(order);
+std::string TableComparison::SortedBy(absl::string_view prefix, Order order) const {
+  std::string terms;
+  for (const size_t position : definition_.key) {
+    // An expression's order is in no index.
+    AppendSeparated(", ",
+                    absl::StrCat(order == Order::kSorted ? "+" : "", prefix,
+                                 Quoted(definition_.columns[position].name), " COLLATE BINARY"),
+                    &terms);
+  }
+  return absl::StrCat(" ORDER BY ", terms);
+}
+
+std::string TableComparison::CtldbSql(Order order) const {
+  const std::string select = absl::StrCat("SELECT ", Columns(""), " FROM ", Quoted(sql_table_));
+  if (ctldb_->dialect().transactional_ddl()) return select + SortedBy("", order);
   std::string terms;
   for (const size_t position : definition_.key) {
     const TableDefinition::Column& column = definition_.columns[position];
@@ -91,46 +114,64 @@ std::string TableComparison::CtldbOrder(Order order) const {
         order == Order::kSorted && !number ? absl::StrCat("CAST(", name, " AS BINARY)") : name,
         &terms);
   }
-  return absl::StrCat(" ORDER BY ", terms);
+  return absl::StrCat(select, " ORDER BY ", terms);
 }
 
-std::string TableComparison::LdbOrder(Order order) const {
-  std::string terms;
+absl::StatusOr<bool> TableComparison::KeyIsInAnIndex() const {
+  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = ldb_->Prepare(
+      "SELECT 1 FROM pragma_index_list(?1) i JOIN pragma_table_list(?1) t "
+      "WHERE i.origin = 'pk' AND t.schema = 'main' AND t.wr = 0");
+  if (!statement.ok()) return statement.status();
+  absl::Status bound = (*statement)->Bind(1, sql_table_);
+  if (!bound.ok()) return bound;
+  return (*statement)->Step();
+}
+
+absl::StatusOr<std::string> TableComparison::LdbSql(Order order) const {
+  absl::StatusOr<bool> in_index = KeyIsInAnIndex();
+  if (!in_index.ok()) return in_index.status();
+  const std::string table = Quoted(sql_table_);
+  std::string key;
   for (const size_t position : definition_.key) {
-    // An expression's order is in no index.
-    AppendSeparated(", ",
-                    absl::StrCat(order == Order::kSorted ? "+" : "",
-                                 Quoted(definition_.columns[position].name), " COLLATE BINARY"),
-                    &terms);
+    AppendSeparated(", ", absl::StrCat("i.", Quoted(definition_.columns[position].name)), &key);
   }
-  return absl::StrCat(" ORDER BY ", terms);
+  // No field's name begins with an underscore.
+  return *in_index
+             ? absl::StrCat("SELECT ", key, ", ", Columns("t."), " FROM ", table, " i CROSS JOIN ",
+                            table, " t ON t._rowid_ = i._rowid_", SortedBy("i.", order))
+             : absl::StrCat("SELECT ", key, ", ", Columns("i."), " FROM ", table, " i",
+                            SortedBy("i.", order));
 }
 
-std::string TableComparison::KeyCondition() const {
+std::string TableComparison::SqlForKey() const {
   std::string terms;
   for (const size_t position : definition_.key) {
     AppendSeparated(" AND ", absl::StrCat(Quoted(definition_.columns[position].name), " = ?"),
                     &terms);
   }
-  return absl::StrCat(" WHERE ", terms);
+  return absl::StrCat("SELECT ", Columns(""), " FROM ", Quoted(sql_table_), " WHERE ", terms);
 }
 
-RowDifference* TableComparison::Add(RowDifference::Kind kind, absl::Span<const ValueView> row) {
+std::vector<Value> TableComparison::KeyOf(absl::Span<const ValueView> row) const {
+  std::vector<Value> key;
+  for (const size_t position : definition_.key) key.push_back(Value(row[position]));
+  return key;
+}
+
+RowDifference* TableComparison::Add(RowDifference::Kind kind, std::vector<Value> key) {
   ++report_.differing_rows;
   if (report_.differences.size() >= max_differences_) return nullptr;
   RowDifference difference;
   difference.kind = kind;
-  for (const size_t position : definition_.key) {
-    difference.key_fields.push_back(definition_.columns[position].name);
-    difference.key.push_back(Value(row[position]));
-  }
+  difference.key_fields = definition_.key_names();
+  difference.key = std::move(key);
   report_.differences.push_back(std::move(difference));
   return &report_.differences.back();
 }
 
 void TableComparison::AddValues(absl::Span<const ValueView> ctldb_row,
                                 absl::Span<const ValueView> ldb_row) {
-  RowDifference* difference = Add(RowDifference::Kind::kValues, ctldb_row);
+  RowDifference* difference = Add(RowDifference::Kind::kValues, KeyOf(ctldb_row));
   if (difference == nullptr) return;
   std::string a, b;
   for (size_t i = 0; i < ctldb_row.size(); ++i) {
@@ -154,12 +195,14 @@ absl::Status TableComparison::CompareAll(const Keys& left_out) {
 }
 
 absl::Status TableComparison::Stream(const Keys& left_out, Order order, bool* out_of_order) {
-  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement =
-      ldb_->Prepare(absl::StrCat(SelectSql(), LdbOrder(order)));
+  absl::StatusOr<std::string> ldb_sql = LdbSql(order);
+  if (!ldb_sql.ok()) return ldb_sql.status();
+  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = ldb_->Prepare(*ldb_sql);
   if (!statement.ok()) return statement.status();
   LdbCursor ldb;
   ldb.statement = *std::move(statement);
-  absl::Status status = ldb.Next(*this, left_out);
+  ldb.key_columns = definition_.key.size();
+  absl::Status status = ldb.Next(left_out);
   if (!status.ok()) return status;
 
   Digest ldb_digest, ctldb_digest;
@@ -179,11 +222,12 @@ absl::Status TableComparison::Stream(const Keys& left_out, Order order, bool* ou
     while (!ldb.at_end && (all || ldb.key < key)) {
       if (!ldb.left_out) {
         ldb_digest.Add(ldb.exact);
-        Add(RowDifference::Kind::kMissingInCtldb, ldb.row);
+        Add(RowDifference::Kind::kMissingInCtldb,
+            std::vector<Value>(ldb.key_values.begin(), ldb.key_values.end()));
       }
-      absl::Status next = ldb.Next(*this, left_out);
+      absl::Status next = ldb.Next(left_out);
       if (!next.ok()) return next;
-      *out_of_order = *out_of_order || (!ldb.at_end && ldb.out_of_order());
+      *out_of_order = ldb.out_of_order();
       if (*out_of_order) return absl::CancelledError();
     }
     return absl::OkStatus();
@@ -202,17 +246,17 @@ absl::Status TableComparison::Stream(const Keys& left_out, Order order, bool* ou
       ctldb_digest.Add(exact);
       if (found) ldb_digest.Add(ldb.exact);
       if (!found) {
-        Add(RowDifference::Kind::kMissingInLdb, row);
+        Add(RowDifference::Kind::kMissingInLdb, KeyOf(row));
       } else if (exact != ldb.exact) {
         AddValues(row, ldb.row);
       }
     }
     if (!found) return absl::OkStatus();
-    taken = ldb.Next(*this, left_out);
-    *out_of_order = taken.ok() && !ldb.at_end && ldb.out_of_order();
+    taken = ldb.Next(left_out);
+    *out_of_order = taken.ok() && ldb.out_of_order();
     return *out_of_order ? absl::CancelledError() : taken;
   };
-  status = ctldb_->Query(absl::StrCat(SelectSql(), CtldbOrder(order)), {}, take_ctldb_row);
+  status = ctldb_->Query(CtldbSql(order), {}, take_ctldb_row);
   if (status.ok()) status = take_ldb_rows_before(true);
   if (!status.ok()) return status;
   report_.ldb_digest = ldb_digest.Finish();
@@ -221,7 +265,7 @@ absl::Status TableComparison::Stream(const Keys& left_out, Order order, bool* ou
 }
 
 absl::Status TableComparison::CompareKey(absl::Span<const Value> key) {
-  const std::string sql = absl::StrCat(SelectSql(), KeyCondition());
+  const std::string sql = SqlForKey();
   absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = ldb_->Prepare(sql);
   if (!statement.ok()) return statement.status();
   absl::Status status;
@@ -233,7 +277,7 @@ absl::Status TableComparison::CompareKey(absl::Span<const Value> key) {
   }
   LdbCursor ldb;
   ldb.statement = *std::move(statement);
-  status = ldb.Next(*this, {});
+  status = ldb.Next({});
   if (!status.ok()) return status;
   bool found = false;
   std::string exact;
@@ -242,14 +286,14 @@ absl::Status TableComparison::CompareKey(absl::Span<const Value> key) {
     ++report_.rows;
     EncodeRow(row, &exact);
     if (ldb.at_end) {
-      Add(RowDifference::Kind::kMissingInLdb, row);
+      Add(RowDifference::Kind::kMissingInLdb, KeyOf(row));
     } else if (exact != ldb.exact) {
       AddValues(row, ldb.row);
     }
     return absl::OkStatus();
   });
   if (!status.ok()) return status;
-  if (!found && !ldb.at_end) Add(RowDifference::Kind::kMissingInCtldb, ldb.row);
+  if (!found && !ldb.at_end) Add(RowDifference::Kind::kMissingInCtldb, KeyOf(ldb.row));
   return absl::OkStatus();
 }
 

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "cli/verify/ledger_changes.h"
 #include "cli/verify/report.h"
@@ -42,13 +44,18 @@ class TableComparison {
   enum class Order { kByIndex, kSorted };
 
   absl::Status Stream(const Keys& left_out, Order order, bool* out_of_order);
-  std::string SelectSql() const;
-  std::string CtldbOrder(Order order) const;
-  std::string LdbOrder(Order order) const;
-  std::string KeyCondition() const;
+  std::string Columns(absl::string_view prefix) const;
+  std::string CtldbSql(Order order) const;
+  // The key's columns come first, as the index has them where there is one beside the table: what
+  // a read by key finds.
+  absl::StatusOr<std::string> LdbSql(Order order) const;
+  absl::StatusOr<bool> KeyIsInAnIndex() const;
+  std::string SortedBy(absl::string_view prefix, Order order) const;
+  std::string SqlForKey() const;
   void EncodeKey(absl::Span<const ValueView> row, std::string* bytes) const;
+  RowDifference* Add(RowDifference::Kind kind, std::vector<Value> key);
+  std::vector<Value> KeyOf(absl::Span<const ValueView> row) const;
   static void EncodeRow(absl::Span<const ValueView> row, std::string* bytes);
-  RowDifference* Add(RowDifference::Kind kind, absl::Span<const ValueView> row);
   void AddValues(absl::Span<const ValueView> ctldb_row, absl::Span<const ValueView> ldb_row);
 
   ctldb::Connection* const ctldb_;

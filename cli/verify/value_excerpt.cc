@@ -16,17 +16,32 @@ constexpr size_t kShownBytes = 30;
 // How much is shown before the first byte that differs.
 constexpr size_t kShownBefore = 10;
 
+// Text that is none is shown byte by byte.
+std::string Escaped(absl::string_view data) {
+  const bool is_text = CountUtf8Characters(data).has_value();
+  std::string escaped;
+  for (const char c : data) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      escaped += {'\\', c};
+    } else if (c == '\n') {
+      escaped += "\\n";
+    } else if (byte < 0x20 || byte == 0x7F || (byte >= 0x80 && !is_text)) {
+      absl::StrAppend(&escaped, "\\x", absl::Hex(byte, absl::kZeroPad2));
+    } else {
+      escaped += c;
+    }
+  }
+  return escaped;
+}
+
 std::string Shown(ValueKind kind, absl::string_view data, bool cut_before, bool cut_behind) {
   const char* const before = cut_before ? "..." : "";
   const char* const behind = cut_behind ? "..." : "";
   if (kind == ValueKind::kBytes) {
     return absl::StrCat("bytes x'", before, absl::BytesToHexString(data), behind, "'");
   }
-  // Text that is none is shown byte by byte.
-  return absl::StrCat("text \"", before,
-                      CountUtf8Characters(data).has_value() ? absl::Utf8SafeCHexEscape(data)
-                                                            : absl::CHexEscape(data),
-                      behind, "\"");
+  return absl::StrCat("text \"", before, Escaped(data), behind, "\"");
 }
 
 // Whether a character of a text goes on at this place.
