@@ -325,7 +325,6 @@ void LedgerTailer::Impl::Listen(const LedgerPosition& after, absl::string_view n
       ++catching_up_;
       if (subscribers_.size() == 1) minder_wakes_.Signal();
       Advance(subscriber, /*at_end=*/false, &calls);
-      look_wanted_ = true;
       tailer_wakes_.Signal();
       TellListeners();
     } else {
@@ -489,6 +488,10 @@ void LedgerTailer::Impl::Advance(const SubscriberPtr& subscriber, bool at_end, C
   } else if (at_end &&
              (!subscriber->greeted || Since(subscriber->sent_at) >= options_.idle_interval)) {
     Send(subscriber, nullptr, calls);
+  } else if (!subscriber->greeted) {
+    // It is told when the tailer has looked.
+    look_wanted_ = true;
+    tailer_wakes_.Signal();
   }
 }
 
