@@ -34,7 +34,7 @@ class ChangelogConsumer:
         """To be called while nobody writes the LDB or the changelog."""
         self._follow(where)
         rows = _rows(ldb)
-        if ldb.sequence > self._sequence:
+        if ldb.sequence != self._sequence:
             # Somebody has opened the changelog since, so he has made up for what was not named.
             for key in self._unnamed & self._kept.keys():
                 self.faults.append(f"{where}: the change of {key} was never named")
