@@ -152,7 +152,7 @@ TEST_P(VerifyCommandTest, SaysWhatCouldNotBeCompared) {
       {"id", "part"});
   EXPECT_TRUE(
       executive_->Write(cities, {{Value::Integer(1), Value::Bytes("x"), Value::Text("later")}}));
-  InLdb("CREATE TABLE _ldb_skipped (seq INTEGER PRIMARY KEY, time TEXT, error TEXT)");
+  InLdb("CREATE TABLE IF NOT EXISTS _ldb_skipped (seq INTEGER PRIMARY KEY, time TEXT, error TEXT)");
   InLdb("INSERT INTO _ldb_skipped VALUES (3, '', '')");
   const Outcome outcome = Run({});
   EXPECT_EQ(outcome.status, kExitUnavailable);
