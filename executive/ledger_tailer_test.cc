@@ -328,6 +328,31 @@ TEST_P(LedgerTailerTest, QuestionsDoNotGrowWithListeners) {
   tailer_->Shutdown();
 }
 
+TEST_P(LedgerTailerTest, ListenersBeginAnywhereInTheRing) {
+  options_.poll_interval = options_.idle_interval = absl::Hours(1);
+  AppendSome(1);
+  Start();
+  const auto first = Listen(PositionAfter(Ledger().back()));
+  ASSERT_TRUE(Eventually([&] { return first->empty_messages() == 1; }));
+  // Found together, and so one message.
+  for (int i = 0; i < 3; ++i) {
+    AppendToLedger(connection_.get(), {StatementOf(2 * i), StatementOf(2 * i + 1)});
+  }
+  tailer_->Wake(13);
+  ASSERT_TRUE(Eventually([&] { return first->sequence() == 13; }));
+  const double old = Metric("ctlstore_executive_ledger_queries_total", "old");
+  const std::vector<LedgerEntry> ledger = Ledger();
+  for (int64_t sequence = 1; sequence <= 13; ++sequence) {
+    const auto listener = Listen(PositionAfter(ledger[sequence - 1]));
+    ASSERT_TRUE(Eventually([&] { return listener->ledger_sequence() == 13; }));
+    EXPECT_EQ(Difference(EntriesBehind(ledger, sequence), listener->entries()), "");
+    tailer_->Leave(listener.get());
+    ASSERT_TRUE(Eventually([&] { return listener->left(); }));
+  }
+  EXPECT_EQ(Metric("ctlstore_executive_ledger_queries_total", "old"), old);
+  tailer_->Shutdown();
+}
+
 TEST_P(LedgerTailerTest, ASlowListenerIsLetGoAndCatchesUpWhenItComesBack) {
   options_.buffer_bytes = 20000;
   options_.message_bytes = 2000;

@@ -4,256 +4,29 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cstdint>
-#include <filesystem>
 #include <fstream>
-#include <functional>
-#include <memory>
+#include <iterator>
 #include <string>
-#include <utility>
-#include <vector>
 
-#include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "common/ctldb/catalog.h"
-#include "common/ctldb/connection.h"
-#include "common/ctldb/connection_pool.h"
-#include "common/ctldb/ledger_transaction.h"
-#include "common/ctldb/own_tables.h"
 #include "common/ctldb/schema_changer.h"
-#include "common/ctldb/testing/mariadb_server.h"
 #include "common/ldb/reader.h"
 #include "common/rpc/testing/scrape.h"
-#include "common/schema/table_schema.h"
-#include "common/sql/ledger_statements.h"
+#include "reflector/runner_test_base.h"
 
 namespace ctlstore::reflector {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using ::testing::SizeIs;
-using ::testing::UnorderedElementsAreArray;
 
-constexpr absl::Duration kPatience = absl::Seconds(60);
-
-bool Eventually(const std::function<bool()>& condition) {
-  const absl::Time give_up = absl::Now() + kPatience;
-  while (!condition()) {
-    if (absl::Now() > give_up) return false;
-    absl::SleepFor(absl::Milliseconds(5));
-  }
-  return true;
-}
-
-TableSchema Places() {
-  return *TableSchema::Create("geo", "places",
-                              {{"code", FieldType::kString},
-                               {"number", FieldType::kInteger},
-                               {"name", FieldType::kText},
-                               {"share", FieldType::kDecimal},
-                               {"raw", FieldType::kBinary}},
-                              {"code", "number"});
-}
-
-std::string RowText(absl::Span<const ValueView> row) {
-  return absl::StrJoin(row, "|", [](std::string* out, const ValueView& value) {
-    switch (value.kind()) {
-      case ValueKind::kNull:
-        return absl::StrAppend(out, "null");
-      case ValueKind::kInteger:
-        return absl::StrAppend(out, "integer ", value.integer());
-      case ValueKind::kDecimal:
-        return absl::StrAppend(out, "decimal ", absl::StrFormat("%.17g", value.decimal()));
-      case ValueKind::kText:
-        return absl::StrAppend(out, "text ", value.data());
-      case ValueKind::kBytes:
-        return absl::StrAppend(out, "bytes ", value.data());
-    }
-  });
-}
-
-// One server for all of the tests that need one.
-class MariadbEnvironment : public ::testing::Environment {
- public:
-  void TearDown() override { server_.reset(); }
-
-  ctldb::testing::MariadbServer* server() {
-    if (server_ == nullptr) {
-      auto started = ctldb::testing::MariadbServer::Start();
-      if (!started.ok()) {
-        ADD_FAILURE() << started.status();
-        return nullptr;
-      }
-      server_ = *std::move(started);
-    }
-    return server_.get();
-  }
-
- private:
-  std::unique_ptr<ctldb::testing::MariadbServer> server_;
-};
-auto* const mariadb =
-    static_cast<MariadbEnvironment*>(::testing::AddGlobalTestEnvironment(new MariadbEnvironment));
-
-// Tests run on each kind of ctldb.
-class ReflectorRunnerTest : public ::testing::TestWithParam<ctldb::Target::Kind> {
- protected:
-  void SetUp() override {
-    folder_ = absl::StrCat(::testing::TempDir(), "/reflector_XXXXXX");
-    ASSERT_NE(mkdtemp(&folder_[0]), nullptr);
-    if (GetParam() == ctldb::Target::Kind::kMariadb) {
-      ASSERT_NE(mariadb->server(), nullptr);
-      options_.ctldb = mariadb->server()->NewDatabase();
-    } else {
-      options_.ctldb.kind = ctldb::Target::Kind::kSqlite;
-      options_.ctldb.path = folder_ + "/ctldb.db";
-    }
-    options_.ldb_path = folder_ + "/ldb.db";
-    options_.reflector.poll_interval = absl::Milliseconds(10);
-    options_.reflector.max_retry_pause = absl::Milliseconds(200);
-    options_.reflector.max_entries_per_query = 7;
-  }
-
-  void TearDown() override {
-    runner_.reset();
-    pool_.reset();
-    std::filesystem::remove_all(folder_);
-  }
-
-  void StartReflector() {
-    runner_.reset();
-    auto runner = ReflectorRunner::Start(options_);
-    ASSERT_TRUE(runner.ok()) << runner.status();
-    runner_ = *std::move(runner);
-  }
-
-  std::string ServeMetrics() {
-    rpc::HttpServer::Options options;
-    options.listen = "127.0.0.1:0";
-    const auto address = runner_->ServeMetrics(options);
-    EXPECT_TRUE(address.ok()) << address.status();
-    return address.value_or("");
-  }
-
-  void OpenCtldb() {
-    pool_ = std::make_unique<ctldb::ConnectionPool>(
-        [this] { return ctldb::Connection::Open(options_.ctldb, options_.connection); }, 4);
-    const auto lease = Lease();
-    ASSERT_TRUE(lease.ok()) << lease.status();
-    const absl::Status status = ctldb::EnsureOwnTables(lease->get());
-    ASSERT_TRUE(status.ok()) << status;
-  }
-
-  absl::StatusOr<ctldb::ConnectionPool::Lease> Lease() {
-    return pool_->Acquire(absl::Now() + kPatience);
-  }
-
-  void CreatePlaces() {
-    {
-      const auto lease = Lease();
-      ASSERT_TRUE(lease.ok()) << lease.status();
-      const absl::Status status = ctldb::CreateFamily(lease->get(), "geo");
-      ASSERT_TRUE(status.ok()) << status;
-    }
-    const auto sequence =
-        ctldb::SchemaChanger(pool_.get()).CreateTables({Places()}, absl::Now() + kPatience);
-    ASSERT_TRUE(sequence.ok()) << sequence.status();
-    last_sequence_ = *sequence;
-  }
-
-  // One ledger transaction that writes `count` rows, in the ctldb and in its ledger.
-  absl::Status TryWritePlaces(const std::string& code, int count, const std::string& name) {
-    const TableSchema schema = Places();
-    const auto lease = Lease();
-    if (!lease.ok()) return lease.status();
-    auto transaction = ctldb::LedgerTransaction::Begin(lease->get());
-    if (!transaction.ok()) return transaction.status();
-    std::vector<std::string> statements;
-    for (int i = 0; i < count; ++i) {
-      const ValueView row[] = {code, i, name, i / 3.0, ValueView::Bytes(name)};
-      transaction->Upsert(schema, row);
-      statements.push_back(sql::UpsertStatement(schema, row));
-    }
-    const int64_t sequence = transaction->Append(statements);
-    absl::Status status = transaction->Commit();
-    if (status.ok()) last_sequence_ = sequence;
-    return status;
-  }
-
-  void WritePlaces(const std::string& code, int count, const std::string& name) {
-    const absl::Status status = TryWritePlaces(code, count, name);
-    ASSERT_TRUE(status.ok()) << status;
-  }
-
-  // A ledger entry as somebody else has put it there.
-  void AppendRaw(int64_t sequence, const std::string& statement) {
-    const auto lease = Lease();
-    ASSERT_TRUE(lease.ok()) << lease.status();
-    const auto changed = (*lease)->Execute(
-        "INSERT INTO ctlstore_dml_ledger (seq, leader_ts, statement) VALUES (?, ?, ?)",
-        {sequence, "2020-02-03 04:05:06", statement});
-    ASSERT_TRUE(changed.ok()) << changed.status();
-    last_sequence_ = sequence;
-  }
-
-  void WaitUntilApplied() {
-    ldb::Reader reader(options_.ldb_path);
-    const absl::Status status = reader.WaitForSequence(last_sequence_, absl::Now() + kPatience);
-    ASSERT_TRUE(status.ok()) << status << "; " << runner_->state().last_error;
-  }
-
-  std::vector<std::string> CtldbRows() {
-    std::vector<std::string> rows;
-    const auto lease = Lease();
-    EXPECT_TRUE(lease.ok()) << lease.status();
-    if (!lease.ok()) return rows;
-    const absl::Status status =
-        (*lease)->Query("SELECT code, number, name, share, raw FROM geo___places", {},
-                        [&](absl::Span<const ValueView> row) {
-                          rows.push_back(RowText(row));
-                          return absl::OkStatus();
-                        });
-    EXPECT_TRUE(status.ok()) << status;
-    return rows;
-  }
-
-  std::vector<std::string> LdbRows(const std::string& family = "geo",
-                                   const std::string& table = "places") {
-    std::vector<std::string> rows;
-    ldb::Reader reader(options_.ldb_path);
-    ldb::RowIterator iterator = reader.ListRows(family, table, {});
-    while (iterator.Next()) {
-      std::vector<ValueView> row;
-      for (size_t i = 0; i < iterator.row().size(); ++i) row.push_back(iterator.row().value(i));
-      rows.push_back(RowText(row));
-    }
-    EXPECT_TRUE(iterator.status().ok()) << iterator.status();
-    return rows;
-  }
-
-  void ExpectSameRows() {
-    const std::vector<std::string> expected = CtldbRows();
-    EXPECT_THAT(expected, ::testing::Not(IsEmpty()));
-    EXPECT_THAT(LdbRows(), UnorderedElementsAreArray(expected));
-  }
-
-  std::string folder_;
-  ReflectorRunner::Options options_;
-  std::unique_ptr<ctldb::ConnectionPool> pool_;
-  std::unique_ptr<ReflectorRunner> runner_;
-  int64_t last_sequence_ = 0;
-};
+class ReflectorRunnerTest : public ReflectorRunnerTestBase {};
 
 INSTANTIATE_TEST_SUITE_P(Ctldbs, ReflectorRunnerTest,
                          ::testing::Values(ctldb::Target::Kind::kSqlite,
@@ -270,7 +43,7 @@ TEST_P(ReflectorRunnerTest, TheLdbSaysTheSameAsTheCtldb) {
   StartReflector();
   WaitUntilApplied();
   ExpectSameRows();
-  EXPECT_EQ(runner_->state().applied_sequence, last_sequence_);
+  EXPECT_EQ(Status().applied_sequence, last_sequence_);
   EXPECT_EQ(runner_->ledger_gaps(), 0);
 }
 
@@ -286,7 +59,7 @@ TEST_P(ReflectorRunnerTest, ChangesArriveWhileItRuns) {
   ASSERT_TRUE(added.ok()) << added.status();
   last_sequence_ = *added;
   WaitUntilApplied();
-  const auto schema = ldb::Reader(options_.ldb_path).GetTable("geo", "places");
+  const auto schema = ldb::Reader(ldb_path_).GetTable("geo", "places");
   ASSERT_TRUE(schema.ok()) << schema.status();
   EXPECT_TRUE(schema->FindField("extra").has_value());
   EXPECT_EQ(LdbRows().size(), CtldbRows().size());
@@ -308,15 +81,15 @@ TEST_P(ReflectorRunnerTest, GoesOnWhereItStopped) {
 
 TEST_P(ReflectorRunnerTest, WaitsForACtldbThatHasNoTablesYet) {
   StartReflector();
-  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 2; }));
-  EXPECT_FALSE(runner_->state().last_error.ok());
+  ASSERT_TRUE(Eventually([&] { return Status().failures > 2; }));
+  EXPECT_FALSE(Status().error.ok());
   OpenCtldb();
   CreatePlaces();
   WritePlaces("a", 5, "name");
   WaitUntilApplied();
   ExpectSameRows();
-  EXPECT_TRUE(Eventually([&] { return runner_->state().failures == 0; }));
-  EXPECT_TRUE(runner_->state().last_error.ok());
+  EXPECT_TRUE(Eventually([&] { return Status().failures == 0; }));
+  EXPECT_TRUE(Status().error.ok());
 }
 
 TEST_P(ReflectorRunnerTest, PlaysALedgerThatAGoExecutiveWrote) {
@@ -343,9 +116,9 @@ TEST_P(ReflectorRunnerTest, PlaysALedgerThatAGoExecutiveWrote) {
               ElementsAre("text it's|integer 1|null|null|null",
                           "text y|integer -9223372036854775808|decimal -0.25|bytes |"
                           "text line\nline"));
-  EXPECT_EQ(ldb::Reader(options_.ldb_path).GetTable("fam", "gone").status().code(),
+  EXPECT_EQ(ldb::Reader(ldb_path_).GetTable("fam", "gone").status().code(),
             absl::StatusCode::kNotFound);
-  const auto position = ldb::Reader(options_.ldb_path).GetPosition();
+  const auto position = ldb::Reader(ldb_path_).GetPosition();
   ASSERT_TRUE(position.ok()) << position.status();
   EXPECT_EQ(position->applied_sequence, 12);
   EXPECT_EQ(position->applied_entry_time,
@@ -370,9 +143,9 @@ TEST_P(ReflectorRunnerTest, AStatementThatDoesNotRunIsNotSkipped) {
   AppendRaw(2, "REPLACE INTO fam___nowhere (\"a\") VALUES(1)");
   AppendRaw(3, "REPLACE INTO fam___tbl (\"a\") VALUES(3)");
   StartReflector();
-  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 2; }));
-  EXPECT_LT(runner_->state().applied_sequence, 2);
-  EXPECT_THAT(std::string(runner_->state().last_error.message()), HasSubstr("ledger entry 2"));
+  ASSERT_TRUE(Eventually([&] { return Status().failures > 2; }));
+  EXPECT_LT(Status().applied_sequence, 2);
+  EXPECT_THAT(std::string(Status().error.message()), HasSubstr("ledger entry 2"));
   // Somebody mends the ledger: it goes on by itself.
   {
     const auto lease = Lease();
@@ -397,11 +170,18 @@ TEST_P(ReflectorRunnerTest, ASecondReflectorOnTheSameLdbSaysWhoHasIt) {
   StartReflector();
 }
 
-TEST_P(ReflectorRunnerTest, ADamagedLdbIsRefused) {
+TEST_P(ReflectorRunnerTest, ADamagedLdbIsKeptAndBuiltAnew) {
   OpenCtldb();
-  std::ofstream(options_.ldb_path) << std::string(8192, 'x');
-  const auto runner = ReflectorRunner::Start(options_);
-  EXPECT_EQ(runner.status().code(), absl::StatusCode::kDataLoss) << runner.status();
+  CreatePlaces();
+  WritePlaces("a", 5, "name");
+  const std::string garbage(8192, 'x');
+  std::ofstream(ldb_path_) << garbage;
+  StartReflector();
+  ASSERT_TRUE(Eventually([&] { return Status().state == ReplicationState::kCurrent; }));
+  WaitUntilApplied();
+  ExpectSameRows();
+  std::ifstream damaged(ldb_path_ + ".damaged");
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(damaged), {}), garbage);
 }
 
 TEST_P(ReflectorRunnerTest, TellsPrometheusHowItDoes) {
@@ -412,26 +192,33 @@ TEST_P(ReflectorRunnerTest, TellsPrometheusHowItDoes) {
   StartReflector();
   const std::string address = ServeMetrics();
   ASSERT_TRUE(Eventually([&] {
-    return rpc::testing::ScrapeOne(address, "ctlstore_reflector_caught_up") == 1 &&
-           rpc::testing::ScrapeOne(address, "ctlstore_reflector_applied_sequence") ==
-               last_sequence_;
+    return Scrape(address, "ctlstore_reflector_caught_up") == 1 &&
+           Scrape(address, "ctlstore_reflector_applied_sequence") == last_sequence_;
   }));
   const auto metrics = rpc::testing::Scrape(address);
   ASSERT_TRUE(metrics.ok()) << metrics.status();
-  EXPECT_EQ(metrics->Get("ctlstore_reflector_entries_applied_total"), last_sequence_);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_entries_applied_total"), last_sequence_);
   // The table, and two requests.
-  EXPECT_EQ(metrics->Get("ctlstore_reflector_transactions_applied_total"), 3);
-  EXPECT_EQ(metrics->Get("ctlstore_reflector_failures"), 0);
-  EXPECT_EQ(metrics->Get("ctlstore_reflector_ledger_gaps_total"), 0);
-  EXPECT_GT(metrics->Get("ctlstore_reflector_read_seconds_count").value_or(0), 0);
-  EXPECT_GT(metrics->Get("ctlstore_reflector_apply_seconds_count").value_or(0), 0);
-  EXPECT_GT(metrics->Get("ctlstore_reflector_ldb_bytes").value_or(0), 0);
-  EXPECT_GT(metrics->Get("ctlstore_reflector_ldb_wal_bytes").value_or(0), 0);
-  EXPECT_GE(metrics->Get("ctlstore_reflector_lag_seconds").value_or(-1), 0);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_transactions_applied_total"), 3);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_failures"), 0);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_ledger_gaps_total"), 0);
+  EXPECT_GE(Metric(*metrics, "ctlstore_reflector_commits_total").value_or(0), 1);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_ready"), 1);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_lag_sequences"), 0);
+  EXPECT_EQ(metrics->Get(absl::StrCat("ctlstore_reflector_state{ldb=\"", ldb_path_,
+                                      "\",state=\"current\"}")),
+            1);
+  EXPECT_EQ(metrics->Get(absl::StrCat("ctlstore_reflector_upstream_info{ldb=\"", ldb_path_,
+                                      "\",upstream=\"", options_.ctldb.ToString(), "\"}")),
+            1);
+  EXPECT_GT(Metric(*metrics, "ctlstore_reflector_apply_seconds_count").value_or(0), 0);
+  EXPECT_GT(Metric(*metrics, "ctlstore_reflector_ldb_bytes").value_or(0), 0);
+  EXPECT_GT(Metric(*metrics, "ctlstore_reflector_ldb_wal_bytes").value_or(0), 0);
+  EXPECT_GE(Metric(*metrics, "ctlstore_reflector_lag_seconds").value_or(-1), 0);
   const double now = absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch());
   for (const char* time : {"ctlstore_reflector_last_success_timestamp_seconds",
                            "ctlstore_reflector_last_caught_up_timestamp_seconds"}) {
-    const double seconds = metrics->Get(time).value_or(0);
+    const double seconds = Metric(*metrics, time).value_or(0);
     EXPECT_GT(seconds, now - absl::ToDoubleSeconds(kPatience)) << time;
     EXPECT_LE(seconds, now) << time;
   }
@@ -443,14 +230,14 @@ TEST_P(ReflectorRunnerTest, TellsPrometheusHowItDoes) {
 TEST_P(ReflectorRunnerTest, IsReadyOnceItHasCaughtUp) {
   StartReflector();
   const std::string address = ServeMetrics();
-  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 0; }));
+  ASSERT_TRUE(Eventually([&] { return Status().failures > 0; }));
   EXPECT_EQ(runner_->Readiness().code(), absl::StatusCode::kUnavailable);
   auto answer = rpc::testing::Ask(address, "/readyz");
   ASSERT_TRUE(answer.ok()) << answer.status();
   EXPECT_EQ(answer->status, 503);
   EXPECT_THAT(answer->body, HasSubstr("has not caught up"));
   EXPECT_EQ(rpc::testing::ScrapeOne(address, "ctlstore_ready"), 0);
-  EXPECT_EQ(rpc::testing::ScrapeOne(address, "ctlstore_reflector_caught_up"), 0);
+  EXPECT_EQ(Scrape(address, "ctlstore_reflector_caught_up"), 0);
 
   OpenCtldb();
   ASSERT_TRUE(Eventually([&] { return runner_->Readiness().ok(); }));
@@ -460,7 +247,7 @@ TEST_P(ReflectorRunnerTest, IsReadyOnceItHasCaughtUp) {
 }
 
 TEST_P(ReflectorRunnerTest, IsNotReadyWhenItFallsBehind) {
-  options_.ready_within = absl::Milliseconds(500);
+  options_.reflector.ready_within = absl::Milliseconds(500);
   OpenCtldb();
   AppendRaw(1, "CREATE TABLE fam___tbl (\"a\" INTEGER, PRIMARY KEY(\"a\"));");
   StartReflector();
@@ -474,12 +261,13 @@ TEST_P(ReflectorRunnerTest, IsNotReadyWhenItFallsBehind) {
   const auto metrics = rpc::testing::Scrape(address);
   ASSERT_TRUE(metrics.ok()) << metrics.status();
   EXPECT_EQ(metrics->Get("ctlstore_ready"), 0);
-  EXPECT_EQ(metrics->Get("ctlstore_reflector_caught_up"), 0);
-  EXPECT_GE(metrics->Get("ctlstore_reflector_failures").value_or(0), 1);
-  const double errors =
-      metrics->Get(R"(ctlstore_reflector_errors_total{reason="INTERNAL",step="apply"})")
-          .value_or(0);
-  EXPECT_GE(errors, 1) << runner_->state().last_error;
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_caught_up"), 0);
+  EXPECT_GE(Metric(*metrics, "ctlstore_reflector_failures").value_or(0), 1);
+  const double errors = metrics
+                            ->Get(absl::StrCat("ctlstore_reflector_errors_total{ldb=\"", ldb_path_,
+                                               "\",reason=\"ENTRY_FAILED\",step=\"apply\"}"))
+                            .value_or(0);
+  EXPECT_GE(errors, 1) << Status().error;
 
   const auto lease = Lease();
   ASSERT_TRUE(lease.ok()) << lease.status();
@@ -495,7 +283,7 @@ TEST_P(ReflectorRunnerTest, StopMayBeCalledAgain) {
   StartReflector();
   runner_->Stop();
   runner_->Stop();
-  EXPECT_EQ(runner_->state().applied_sequence, 0);
+  EXPECT_EQ(Status().applied_sequence, 0);
 }
 
 class ReflectorOnMariadbTest : public ReflectorRunnerTest {};
@@ -513,14 +301,13 @@ TEST_P(ReflectorOnMariadbTest, CatchesUpAfterTheServerWasAway) {
   WaitUntilApplied();
 
   mariadb->server()->Stop();
-  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 1; }));
-  EXPECT_EQ(runner_->state().last_error.code(), absl::StatusCode::kUnavailable)
-      << runner_->state().last_error;
-  EXPECT_GE(
-      rpc::testing::ScrapeOne(
-          address, R"(ctlstore_reflector_errors_total{reason="CTLDB_UNAVAILABLE",step="read"})")
-          .value_or(0),
-      1);
+  ASSERT_TRUE(Eventually([&] { return Status().failures > 1; }));
+  EXPECT_EQ(Status().error.code(), absl::StatusCode::kUnavailable) << Status().error;
+  EXPECT_GE(rpc::testing::ScrapeOne(
+                address, absl::StrCat("ctlstore_reflector_errors_total{ldb=\"", ldb_path_,
+                                      "\",reason=\"CTLDB_UNAVAILABLE\",step=\"read\"}"))
+                .value_or(0),
+            1);
   // What has arrived is read meanwhile.
   EXPECT_THAT(LdbRows(), SizeIs(10));
 
