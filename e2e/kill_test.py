@@ -205,15 +205,15 @@ class Victim:
         reflector.kill()
         self._kills += 1
         where = f"after kill {self._kills} ({' '.join(reflector.argv[-3:])})"
-        copy = None
         if self._random.random() < 0.5:
+            sequence = self.states.look_at_rest(path, where)
+            if self._consumer is not None and sequence:
+                self._consumer.look_at_rest(read_ldb(path), where)
+        else:
             # A reader puts the index of the WAL in order, which is then done for the reflector. Now
             # that will have to do it itself.
             copy = self._copy(path)
-        sequence = self.states.look_at_rest(copy or path, where)
-        if self._consumer is not None and sequence:
-            self._consumer.look_at_rest(read_ldb(copy or path), where)
-        if copy is not None:
+            sequence = self.states.look_at_copy(copy, f"{where}, a copy")
             shutil.rmtree(copy.parent)
         page = read_freshness_page(path)
         if page is not None and page.current and page.sequence != sequence:
@@ -224,7 +224,7 @@ class Victim:
         folder = path.parent / "copy"
         folder.mkdir()
         file = path.resolve()
-        for suffix in ("", "-wal"):
+        for suffix in ("", "-wal", "-journal"):
             part = file.with_name(file.name + suffix)
             if part.exists():
                 shutil.copy(part, folder / f"{path.name}{suffix}")

@@ -69,8 +69,11 @@ def read_ldb_sequence(path: Path) -> int:
         finally:
             connection.close()
     except sqlite3.OperationalError as error:
-        # The file is being made: SQLite cannot read it yet, or it has no tables.
+        # The file is being made: SQLite cannot read it yet, or it has no tables; or it was, when its
+        # writer was killed.
         if "no such table" in str(error) or "unable to open" in str(error):
+            return 0
+        if error.sqlite_errorname == "SQLITE_READONLY_ROLLBACK":
             return 0
         raise
 

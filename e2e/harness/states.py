@@ -30,20 +30,9 @@ class States:
 
         It is a fault when that is less than `at_least`.
         """
-        connection.execute("BEGIN")
-        try:
-            row = connection.execute("SELECT seq FROM _ldb_seq WHERE id = 1").fetchone()
-            sequence = row[0] if row else 0
-            families = kept_families(connection)
-            digests = _digests(connection)
-        finally:
-            connection.execute("COMMIT")
+        sequence = self._take_in(connection, where, at_least)
         with self._lock:
-            self._check_order(sequence, where, at_least)
             self._highest = max(self._highest, sequence)
-            known = self._seen.setdefault((sequence, families), (digests, where))
-            if known[0] != digests:
-                self._fault(f"{where}: at {sequence}, but not what {known[1]} was at {sequence}")
         return sequence
 
     def look_at_rest(self, path: Path, where: str) -> int:
@@ -57,17 +46,62 @@ class States:
         if path.exists():
             connection = open_read_only(path)
             try:
-                names = connection.execute("SELECT name FROM sqlite_master").fetchall()
-                (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-                assert result == b"ok", f"{where}: integrity_check says {result!r}"
-                if (b"_ldb_seq",) in names:
-                    self.families = kept_families(connection)
+                if self._check_file(connection, where):
                     return self.look(connection, where, highest)
+            except sqlite3.OperationalError as error:
+                # The file was being made, and has to be opened by its writer first.
+                if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
+                    raise
             finally:
                 connection.close()
         with self._lock:
             self._check_order(0, where, highest)
         return 0
+
+    def look_at_copy(self, path: Path, where: str) -> int:
+        """The same for a copy without the index of the WAL, which is changed by it.
+
+        This may show a commit more than readers can see: one that was under way.
+        """
+        with self._lock:
+            highest = self._highest
+        if path.exists():
+            connection = sqlite3.connect(path, isolation_level=None)
+            connection.text_factory = bytes
+            try:
+                if self._check_file(connection, where):
+                    return self._take_in(connection, where, highest)
+            finally:
+                connection.close()
+        with self._lock:
+            self._check_order(0, where, highest)
+        return 0
+
+    def _check_file(self, connection: sqlite3.Connection, where: str) -> bool:
+        """Whether there is something in it; fails where it is damaged."""
+        names = connection.execute("SELECT name FROM sqlite_master").fetchall()
+        (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+        assert result == b"ok", f"{where}: integrity_check says {result!r}"
+        if (b"_ldb_seq",) not in names:
+            return False
+        self.families = kept_families(connection)
+        return True
+
+    def _take_in(self, connection: sqlite3.Connection, where: str, at_least: int) -> int:
+        connection.execute("BEGIN")
+        try:
+            row = connection.execute("SELECT seq FROM _ldb_seq WHERE id = 1").fetchone()
+            sequence = row[0] if row else 0
+            families = kept_families(connection)
+            digests = _digests(connection)
+        finally:
+            connection.execute("COMMIT")
+        with self._lock:
+            self._check_order(sequence, where, at_least)
+            known = self._seen.setdefault((sequence, families), (digests, where))
+            if known[0] != digests:
+                self._fault(f"{where}: at {sequence}, but not what {known[1]} was at {sequence}")
+        return sequence
 
     def begin_anew(self) -> None:
         """To be called when the LDB was removed by intention."""
