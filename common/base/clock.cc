@@ -1,5 +1,7 @@
 #include "common/base/clock.h"
 
+#include <chrono>
+
 namespace ctlstore {
 namespace {
 
@@ -12,6 +14,10 @@ class RealClock : public Clock {
 };
 
 }  // namespace
+
+absl::Duration Clock::SteadyNow() {
+  return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
+}
 
 Clock* Clock::Real() {
   static RealClock* const clock = new RealClock;

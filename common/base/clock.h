@@ -16,6 +16,10 @@ class Clock {
 
   virtual absl::Time Now() = 0;
 
+  // The time since some moment in the past, which nobody can set. For measuring how long things
+  // last; Now() is for showing when they were. The machine's, unless a test says otherwise.
+  virtual absl::Duration SteadyNow();
+
   // Waits for `duration` or until `stop` is notified, whichever comes first. Returns whether `stop`
   // is notified.
   virtual bool SleepOrStop(absl::Duration duration, absl::Notification* stop) = 0;

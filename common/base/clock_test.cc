@@ -15,6 +15,12 @@ TEST(ClockTest, TheRealClockIsTheMachines) {
   EXPECT_EQ(Clock::Real(), Clock::Real());
 }
 
+TEST(ClockTest, SteadyTimeOnlyGoesForward) {
+  const absl::Duration before = Clock::Real()->SteadyNow();
+  absl::SleepFor(absl::Milliseconds(1));
+  EXPECT_GE(Clock::Real()->SteadyNow() - before, absl::Milliseconds(1));
+}
+
 TEST(ClockTest, ASleepEndsWhenItIsToldToStop) {
   absl::Notification stop;
   std::thread sleeper(
