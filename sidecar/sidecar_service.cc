@@ -1,7 +1,6 @@
 #include "sidecar/sidecar_service.h"
 
 #include <grpcpp/server_context.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <limits>
@@ -15,6 +14,7 @@
 #include "absl/time/clock.h"
 #include "common/rpc/access_control.h"
 #include "common/rpc/caller.h"
+#include "common/rpc/instance_name.h"
 #include "common/rpc/proto_conversion.h"
 #include "common/rpc/status_conversion.h"
 #include "common/schema/errors.h"
@@ -24,28 +24,6 @@
 #include "sidecar/row_conversion.h"
 
 namespace ctlstore::sidecar {
-namespace {
-
-std::string ThisInstance() {
-  char host[256] = {};
-  if (gethostname(host, sizeof(host) - 1) != 0) host[0] = '\0';
-  return absl::StrCat(host[0] == '\0' ? "unknown" : host, "/", getpid());
-}
-
-void ToProto(absl::Time time, google::protobuf::Timestamp* proto) {
-  const int64_t seconds = absl::ToUnixSeconds(time);
-  proto->set_seconds(seconds);
-  proto->set_nanos(
-      static_cast<int32_t>(absl::ToInt64Nanoseconds(time - absl::FromUnixSeconds(seconds))));
-}
-
-void ToProto(absl::Duration duration, google::protobuf::Duration* proto) {
-  absl::Duration rest;
-  proto->set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &rest));
-  proto->set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(rest)));
-}
-
-}  // namespace
 
 class SidecarService::Impl : public v1::Sidecar::CallbackService {
  public:
@@ -54,7 +32,7 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
         clock_(clock),
         options_(options),
         metrics_(metrics),
-        instance_(ThisInstance()) {}
+        instance_(rpc::InstanceName()) {}
 
   grpc::ServerUnaryReactor* GetRow(grpc::CallbackServerContext* context,
                                    const v1::GetRowRequest* request,
@@ -144,13 +122,13 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
     if (!position.ok()) return position.status();
     response->set_applied_sequence(position->applied_sequence);
     if (position->applied_entry_time.has_value()) {
-      ToProto(*position->applied_entry_time, response->mutable_applied_entry_time());
+      rpc::ToProto(*position->applied_entry_time, response->mutable_applied_entry_time());
     }
     if (position->heartbeat_time.has_value()) {
-      ToProto(*position->heartbeat_time, response->mutable_heartbeat_time());
+      rpc::ToProto(*position->heartbeat_time, response->mutable_heartbeat_time());
     }
     const absl::optional<absl::Duration> lag = position->Lag(clock_->Now());
-    if (lag.has_value()) ToProto(*lag, response->mutable_lag());
+    if (lag.has_value()) rpc::ToProto(*lag, response->mutable_lag());
     response->set_instance(instance_);
     response->set_ldb_path(reader_->path());
     return absl::OkStatus();

@@ -15,9 +15,10 @@ namespace ctlstore::rpc {
 
 // To be called after the flags are parsed.
 
-// Where the executive and the sidecar are: "host:port" or "unix:/absolute/path".
+// Where the executive, the sidecar and the reflector are: "host:port" or "unix:/absolute/path".
 std::string ExecutiveAddressFromFlags();
 std::string SidecarAddressFromFlags();
+std::string ReflectorAddressFromFlags();
 
 // TLS, as --client_tls and the flags beside it say, and the token from the file that --token_file
 // names, or from the environment variable CTLSTORE_TOKEN. NewChannel() looks whether they are good.

@@ -49,6 +49,7 @@ class ClientFlagsTest : public ::testing::Test {
 TEST_F(ClientFlagsTest, AddressesAreTheDefaultPortsOnLoopback) {
   EXPECT_EQ(ExecutiveAddressFromFlags(), "127.0.0.1:3000");
   EXPECT_EQ(SidecarAddressFromFlags(), "127.0.0.1:1331");
+  EXPECT_EQ(ReflectorAddressFromFlags(), "127.0.0.1:1332");
 }
 
 TEST_F(ClientFlagsTest, TakesTheSecretFromAFile) {

@@ -7,11 +7,14 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "common/schema/table_schema.h"
 #include "common/schema/value.h"
 #include "ctlstore/v1/schema.pb.h"
 #include "ctlstore/v1/value.pb.h"
+#include "google/protobuf/duration.pb.h"
 #include "google/protobuf/repeated_ptr_field.h"
+#include "google/protobuf/timestamp.pb.h"
 
 namespace ctlstore::rpc {
 
@@ -30,6 +33,12 @@ void ToProto(const Field& field, v1::Field* proto);
 // Checked as TableSchema::Create() does.
 absl::StatusOr<TableSchema> FromProto(const v1::Table& proto);
 void ToProto(const TableSchema& schema, v1::Table* proto);
+
+// Times and durations are finite ones.
+absl::Time FromProto(const google::protobuf::Timestamp& proto);
+void ToProto(absl::Time time, google::protobuf::Timestamp* proto);
+absl::Duration FromProto(const google::protobuf::Duration& proto);
+void ToProto(absl::Duration duration, google::protobuf::Duration* proto);
 
 }  // namespace ctlstore::rpc
 

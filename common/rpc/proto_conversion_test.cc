@@ -93,5 +93,19 @@ TEST(ProtoConversion, ATableIsCheckedAsAWhole) {
   EXPECT_EQ(ErrorField(FromProto(proto).status()), "key_fields[0]");
 }
 
+TEST(ProtoConversionTest, TimesAndDurationsComeBackAsTheyWere) {
+  for (const absl::Duration duration :
+       {absl::ZeroDuration(), absl::Nanoseconds(1), absl::Seconds(1) - absl::Nanoseconds(1),
+        absl::Seconds(1700000000) + absl::Nanoseconds(123456789), -absl::Milliseconds(1500)}) {
+    google::protobuf::Duration proto;
+    ToProto(duration, &proto);
+    EXPECT_EQ(FromProto(proto), duration);
+    google::protobuf::Timestamp time_proto;
+    ToProto(absl::UnixEpoch() + duration, &time_proto);
+    EXPECT_EQ(FromProto(time_proto), absl::UnixEpoch() + duration);
+    EXPECT_GE(time_proto.nanos(), 0);
+  }
+}
+
 }  // namespace
 }  // namespace ctlstore::rpc
