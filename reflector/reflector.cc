@@ -2,31 +2,77 @@
 
 #include <glog/logging.h>
 
-#include "common/base/backoff.h"
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
+#include "common/schema/errors.h"
 
 namespace ctlstore::reflector {
+namespace {
 
-Reflector::Reflector(Source* source, Target* target, Clock* clock, const Options& options)
-    : source_(source), target_(target), clock_(clock), options_(options) {
+bool HasReason(const absl::Status& status, absl::string_view reason) {
+  return ErrorReason(status) == std::string(reason);
+}
+
+ReplicationState StateOfReadError(const absl::Status& status) {
+  if (HasReason(status, reason::kLedgerPruned)) return ReplicationState::kNeedsSnapshot;
+  if (HasReason(status, reason::kLedgerBehind)) return ReplicationState::kLedgerBehind;
+  return ReplicationState::kUpstreamUnavailable;
+}
+
+ReplicationState StateOfApplyError(const absl::Status& status) {
+  if (HasReason(status, reason::kEntryFailed)) return ReplicationState::kEntryFailed;
+  if (absl::IsResourceExhausted(status)) return ReplicationState::kDiskFull;
+  if (absl::IsDataLoss(status)) return ReplicationState::kRebuilding;
+  return ReplicationState::kLdbUnavailable;
+}
+
+bool IsTrouble(ReplicationState state) {
+  return state != ReplicationState::kStarting && state != ReplicationState::kCatchingUp &&
+         state != ReplicationState::kCurrent;
+}
+
+LedgerFetcher::Options FetcherOptions(const Reflector::Options& options, Event* wake) {
+  LedgerFetcher::Options fetcher;
+  fetcher.read.max_entries = options.max_entries_per_query;
+  fetcher.read.max_bytes = options.max_bytes_per_query;
+  fetcher.max_queue_bytes = options.max_queue_bytes;
+  fetcher.min_retry_pause = options.min_retry_pause;
+  fetcher.max_retry_pause = options.max_retry_pause;
+  fetcher.on_read = [on_read = options.on_read, wake](const absl::Status& status) {
+    if (on_read) on_read(status);
+    wake->Notify();
+  };
+  return fetcher;
+}
+
+}  // namespace
+
+Reflector::Reflector(LedgerSource* source, Target* target, Clock* clock, const Options& options)
+    : target_(target),
+      clock_(clock),
+      options_(options),
+      backoff_(options.min_retry_pause, options.max_retry_pause),
+      fetcher_(source, clock, FetcherOptions(options, &wake_)) {
+  absl::MutexLock lock(&mutex_);
   state_.applied_sequence = target_->applied_sequence();
 }
 
-void Reflector::Run(absl::Notification* stop) {
-  Backoff backoff(options_.min_retry_pause, options_.max_retry_pause);
-  while (!stop->HasBeenNotified()) {
-    const absl::Time begin = clock_->Now();
-    const absl::StatusOr<bool> more = Step();
-    Record(more, begin);
-    absl::Duration pause;
-    if (more.ok()) {
-      backoff.Reset();
-      if (*more) continue;
-      pause = Jittered(options_.poll_interval, options_.poll_jitter);
-    } else {
-      pause = backoff.Next();
-    }
-    if (clock_->SleepOrStop(pause, stop)) return;
+void Reflector::Run() {
+  while (FollowOrders()) {
+    const absl::Duration wait = Step();
+    if (wait > absl::ZeroDuration()) wake_.Wait(wait);
   }
+  fetcher_.Stop();
+}
+
+void Reflector::Stop() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stop_ = true;
+  }
+  wake_.Notify();
 }
 
 Reflector::State Reflector::state() const {
@@ -34,42 +80,195 @@ Reflector::State Reflector::state() const {
   return state_;
 }
 
-absl::StatusOr<bool> Reflector::Step() {
-  // The target is the only one that knows how far it is: after a failed Apply() its received
-  // sequence is the applied one again, so what it forgot is read anew.
-  absl::StatusOr<std::vector<LedgerEntry>> entries = source_->ReadAfter(
-      target_->received_sequence(), options_.max_entries_per_query, options_.max_bytes_per_query);
-  if (!entries.ok()) return entries.status();
-  if (entries->empty()) return false;
-  absl::Status status = target_->Apply(*entries);
-  if (!status.ok()) return status;
-
-  size_t bytes = 0;
-  for (const LedgerEntry& entry : *entries) bytes += entry.statement.size();
-  return entries->size() >= options_.max_entries_per_query || bytes >= options_.max_bytes_per_query;
+absl::Status Reflector::Readiness() const {
+  const State state = this->state();
+  const std::string in_the_way = absl::StrCat(", its sequence is ", state.applied_sequence,
+                                              state.error.ok() ? "" : ": ", state.error.message());
+  if (state.replication == ReplicationState::kEntryFailed ||
+      state.replication == ReplicationState::kNeedsSnapshot) {
+    return absl::UnavailableError(
+        absl::StrCat("the local database cannot go on by itself", in_the_way));
+  }
+  if (!state.last_caught_up.has_value()) {
+    return absl::UnavailableError(absl::StrCat(
+        "the local database has not caught up with the ledger since the start", in_the_way));
+  }
+  const absl::Duration age = clock_->SteadyNow() - state.last_caught_up_steady;
+  if (age > options_.ready_within) {
+    return absl::UnavailableError(
+        absl::StrCat("the local database had all of the ledger ",
+                     absl::FormatDuration(absl::Trunc(age, absl::Seconds(1))), " ago", in_the_way));
+  }
+  return absl::OkStatus();
 }
 
-void Reflector::Record(const absl::StatusOr<bool>& more, absl::Time begin) {
-  const absl::Status& status = more.status();
-  const int64_t applied_sequence = target_->applied_sequence();
-  State before;
+absl::Status Reflector::SkipEntry(int64_t sequence) {
   {
     absl::MutexLock lock(&mutex_);
-    before = state_;
-    state_.applied_sequence = applied_sequence;
-    state_.failures = status.ok() ? 0 : before.failures + 1;
-    state_.last_error = status;
-    if (more.ok()) state_.last_success = begin;
-    if (more.ok() && !*more) state_.last_caught_up = begin;
+    if (!state_.failed_sequence.has_value()) {
+      return absl::FailedPreconditionError(absl::StrCat("no ledger entry stands in the way of ",
+                                                        options_.ldb_path, ", it is ",
+                                                        ReplicationStateName(state_.replication)));
+    }
+    if (*state_.failed_sequence != sequence) {
+      return absl::FailedPreconditionError(absl::StrCat("ledger entry ", *state_.failed_sequence,
+                                                        " stands in the way of ", options_.ldb_path,
+                                                        ", not ", sequence));
+    }
+    skip_ = sequence;
   }
-  // A failure of another kind is a new one: the ctldb may come back and the disk be full.
-  if (status.code() == before.last_error.code()) return;
-  if (status.ok()) {
-    LOG(INFO) << "event=replication_recovered applied_sequence=" << applied_sequence
-              << " failures=" << before.failures;
+  wake_.Notify();
+  return absl::OkStatus();
+}
+
+void Reflector::Rebuild() {
+  {
+    absl::MutexLock lock(&mutex_);
+    rebuild_ = true;
+  }
+  wake_.Notify();
+}
+
+bool Reflector::FollowOrders() {
+  absl::optional<int64_t> skip;
+  bool rebuild;
+  bool behind;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (stop_) return false;
+    skip.swap(skip_);
+    rebuild = rebuild_;
+    rebuild_ = false;
+    behind = state_.replication == ReplicationState::kLedgerBehind;
+  }
+  if (!skip.has_value() && !rebuild) return true;
+  if (skip.has_value()) {
+    LOG(WARNING) << "event=skip_ledger_entry ldb=" << options_.ldb_path << " sequence=" << *skip;
+    target_->SkipEntry(*skip);
+  }
+  // A ledger that ends before our position is another one to whoever wants to go on with it.
+  if (rebuild) target_->Rebuild("an operator asked for it", behind);
+  backoff_.Reset();
+  retry_at_ = absl::ZeroDuration();
+  return true;
+}
+
+absl::Duration Reflector::Step() {
+  const absl::Duration until_retry = retry_at_ - clock_->SteadyNow();
+  if (until_retry > absl::ZeroDuration()) return until_retry;
+  absl::Status status = target_->Open();
+  if (!status.ok()) return ApplyFailed(status);
+  if (restart_ || target_->generation() != generation_) {
+    restart_ = false;
+    generation_ = target_->generation();
+    fetcher_.Restart(target_->received_position());
+    absl::MutexLock lock(&mutex_);
+    state_.applied_sequence = target_->applied_sequence();
+    if (target_->rebuilding() && state_.error.ok()) {
+      SetState(ReplicationState::kRebuilding, absl::OkStatus());
+    }
+  }
+  LedgerSource::Limits limits;
+  limits.max_entries = options_.max_entries_per_query;
+  limits.max_bytes = options_.max_bytes_per_query;
+  const absl::optional<absl::StatusOr<LedgerFetcher::Fetched>> fetched = fetcher_.Take(limits);
+  if (!fetched.has_value()) return Idle();
+  if (!fetched->ok()) {
+    ReadFailed(fetched->status());
+    return absl::ZeroDuration();
+  }
+  status = target_->Apply((*fetched)->entries, (*fetched)->all_as_of.has_value());
+  if (!status.ok()) return ApplyFailed(status);
+  Succeeded(**fetched);
+  return absl::ZeroDuration();
+}
+
+absl::Duration Reflector::Idle() {
+  const absl::Duration now = clock_->SteadyNow();
+  if (now < idle_at_) return idle_at_ - now;
+  idle_at_ = now + options_.idle_interval;
+  absl::Status status = target_->Idle();
+  return status.ok() ? options_.idle_interval : ApplyFailed(status);
+}
+
+void Reflector::Succeeded(const LedgerFetcher::Fetched& fetched) {
+  const bool at_end = fetched.all_as_of.has_value();
+  const bool rebuilding = target_->rebuilding();
+  const absl::Time now = clock_->Now();
+  const absl::Duration steady_now = clock_->SteadyNow();
+  absl::MutexLock lock(&mutex_);
+  state_.applied_sequence = target_->applied_sequence();
+  state_.ledger_sequence = fetched.ledger_sequence;
+  // What comes before the place where it failed says nothing about that.
+  if (failed_after_.has_value() && !at_end && target_->applied_sequence() <= *failed_after_) return;
+  failed_after_.reset();
+  backoff_.Reset();
+  state_.failures = 0;
+  state_.last_success = now;
+  state_.caught_up = at_end && !rebuilding;
+  if (state_.caught_up) {
+    state_.last_caught_up = fetched.all_as_of;
+    state_.last_caught_up_steady = fetched.all_as_of_steady;
+  }
+  const bool stays_current = state_.replication == ReplicationState::kCurrent &&
+                             steady_now - state_.last_caught_up_steady < options_.current_for;
+  SetState(rebuilding                          ? ReplicationState::kRebuilding
+           : state_.caught_up || stays_current ? ReplicationState::kCurrent
+                                               : ReplicationState::kCatchingUp,
+           absl::OkStatus());
+}
+
+void Reflector::ReadFailed(const absl::Status& status) {
+  const bool diverged = HasReason(status, reason::kLedgerDiverged);
+  if (diverged) target_->Rebuild(std::string(status.message()), /*another_ledger=*/true);
+  const bool given_up =
+      HasReason(status, reason::kLedgerPruned) && target_->rebuilding() && target_->GiveUpRebuild();
+  if (given_up) {
+    LOG(WARNING) << "event=ldb_rebuild_given_up ldb=" << options_.ldb_path << " error=\"" << status
+                 << "\"";
+  }
+  absl::MutexLock lock(&mutex_);
+  ++state_.failures;
+  state_.caught_up = false;
+  SetState(diverged   ? ReplicationState::kRebuilding
+           : given_up ? ReplicationState::kCatchingUp
+                      : StateOfReadError(status),
+           status);
+}
+
+absl::Duration Reflector::ApplyFailed(const absl::Status& status) {
+  // What was read is read anew: it may have been mended.
+  fetcher_.Pause();
+  restart_ = true;
+  const absl::Duration pause = backoff_.Next();
+  retry_at_ = clock_->SteadyNow() + pause;
+  failed_after_ = target_->applied_sequence();
+  const absl::optional<int64_t> failed_sequence = target_->failed_sequence();
+  absl::MutexLock lock(&mutex_);
+  ++state_.failures;
+  state_.caught_up = false;
+  state_.applied_sequence = target_->applied_sequence();
+  SetState(StateOfApplyError(status), status);
+  if (state_.replication == ReplicationState::kEntryFailed) {
+    state_.failed_sequence = failed_sequence;
+  }
+  return pause;
+}
+
+void Reflector::SetState(ReplicationState to, const absl::Status& error) {
+  const ReplicationState from = state_.replication;
+  state_.replication = to;
+  state_.error = error;
+  state_.failed_sequence.reset();
+  if (from == to) return;
+  const std::string line = absl::StrCat(
+      "event=replication_state ldb=", options_.ldb_path, " from=", ReplicationStateName(from),
+      " to=", ReplicationStateName(to), " applied_sequence=", state_.applied_sequence, " error=\"",
+      error.ok() ? "" : error.ToString(), "\"");
+  if (IsTrouble(to)) {
+    LOG(WARNING) << line;
   } else {
-    LOG(WARNING) << "event=replication_failed applied_sequence=" << applied_sequence << " error=\""
-                 << status.ToString() << "\"";
+    LOG(INFO) << line;
   }
 }
 
