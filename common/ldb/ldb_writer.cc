@@ -146,7 +146,11 @@ class LdbWriter::Impl {
     return CheckpointWhereLarge();
   }
 
-  int64_t applied_sequence() const { return applied_sequence_; }
+  const LedgerPosition& applied_position() {
+    position_.sequence = applied_sequence_;
+    return position_;
+  }
+  const std::string& identity() const { return ldb_identity_; }
   int64_t received_sequence() const { return received_sequence_; }
   Applied applied() const { return applied_; }
 
@@ -466,6 +470,8 @@ class LdbWriter::Impl {
   StatementCache statements_;
   sql::ParameterizedStatement parameterized_;
 
+  LedgerPosition position_;
+  const std::string ldb_identity_ = std::string(16, 'x');
   int64_t applied_sequence_ = 0;
   int64_t received_sequence_ = 0;
   Applied applied_;
@@ -505,9 +511,23 @@ LdbWriter::LdbWriter(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 LdbWriter::~LdbWriter() = default;
 
-int64_t LdbWriter::applied_sequence() const { return impl_->applied_sequence(); }
+const LedgerPosition& LdbWriter::applied_position() const { return impl_->applied_position(); }
+
+LedgerPosition LdbWriter::received_position() const { return {impl_->received_sequence(), ""}; }
 
 int64_t LdbWriter::received_sequence() const { return impl_->received_sequence(); }
+
+const std::string& LdbWriter::identity() const { return impl_->identity(); }
+
+absl::optional<int64_t> LdbWriter::failed_sequence() const { return absl::nullopt; }
+
+void LdbWriter::SkipEntry(int64_t /*sequence*/) {}
+
+int64_t LdbWriter::skipped_entries() const { return 0; }
+
+LdbWriter::Wal LdbWriter::wal() const { return Wal(); }
+
+absl::Status LdbWriter::Idle() { return absl::OkStatus(); }
 
 LdbWriter::Applied LdbWriter::applied() const { return impl_->applied(); }
 
