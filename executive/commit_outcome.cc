@@ -43,10 +43,10 @@ absl::StatusOr<bool> FindCommitOutcome(ctldb::ConnectionPool* pool, const ctldb:
     if (!transaction.ok()) return transaction.status();
     if (transaction->last_sequence() <= before) return false;
     ctldb::LedgerReader reader(target, options);
-    absl::StatusOr<std::vector<LedgerEntry>> entries =
-        reader.ReadAfter(before, expected.size(), std::numeric_limits<size_t>::max());
-    if (!entries.ok()) return entries.status();
-    return std::equal(entries->begin(), entries->end(), expected.begin(), expected.end(),
+    absl::StatusOr<ctldb::LedgerReader::Result> read =
+        reader.ReadAfter({before, ""}, expected.size(), std::numeric_limits<size_t>::max());
+    if (!read.ok()) return read.status();
+    return std::equal(read->entries.begin(), read->entries.end(), expected.begin(), expected.end(),
                       [](const LedgerEntry& entry, absl::string_view statement) {
                         return entry.statement == statement;
                       });

@@ -32,6 +32,7 @@
 #include "common/ctldb/own_tables.h"
 #include "common/ctldb/testing/mariadb_server.h"
 #include "common/ldb/ldb_writer.h"
+#include "common/schema/ledger_position.h"
 #include "common/schema/table_schema.h"
 #include "common/sql/ledger_statements.h"
 #include "reflector/reflector.h"
@@ -89,16 +90,16 @@ absl::Status PlayLedger(const ctldb::Target& target, const ctldb::ConnectionOpti
                         const std::function<absl::Status(const std::vector<LedgerEntry>&)>& apply) {
   const reflector::Reflector::Options options;
   ctldb::LedgerReader reader(target, connection);
-  int64_t sequence = 0;
-  while (sequence < last) {
-    const auto entries =
-        reader.ReadAfter(sequence, std::min<size_t>(options.max_entries_per_query, last - sequence),
-                         options.max_bytes_per_query);
-    if (!entries.ok()) return entries.status();
-    if (entries->empty()) return absl::InternalError("the ledger ends too early");
-    absl::Status status = apply(*entries);
+  LedgerPosition position;
+  while (position.sequence < last) {
+    const auto read = reader.ReadAfter(
+        position, std::min<size_t>(options.max_entries_per_query, last - position.sequence),
+        options.max_bytes_per_query);
+    if (!read.ok()) return read.status();
+    if (read->entries.empty()) return absl::InternalError("the ledger ends too early");
+    absl::Status status = apply(read->entries);
     if (!status.ok()) return status;
-    sequence = entries->back().sequence;
+    position = PositionAfter(read->entries.back());
   }
   return absl::OkStatus();
 }

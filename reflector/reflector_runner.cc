@@ -3,7 +3,6 @@
 #include <glog/logging.h>
 #include <prometheus/registry.h>
 
-#include <atomic>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -31,20 +30,19 @@ class CtldbSource : public Reflector::Source {
   absl::StatusOr<std::vector<LedgerEntry>> ReadAfter(int64_t sequence, size_t max_entries,
                                                      size_t max_bytes) override {
     const absl::Time begin = absl::Now();
-    absl::StatusOr<std::vector<LedgerEntry>> entries =
-        reader_.ReadAfter(sequence, max_entries, max_bytes);
-    metrics_->Read(entries.status(), absl::Now() - begin);
-    gaps_.store(reader_.gaps(), std::memory_order_relaxed);
-    return entries;
+    absl::StatusOr<ctldb::LedgerReader::Result> read =
+        reader_.ReadAfter({sequence, ""}, max_entries, max_bytes);
+    metrics_->Read(read.status(), absl::Now() - begin);
+    if (!read.ok()) return read.status();
+    return std::move(read->entries);
   }
 
-  // Thread-safe, unlike the reader's own.
-  int64_t gaps() const { return gaps_.load(std::memory_order_relaxed); }
+  // Thread-safe.
+  int64_t gaps() const { return reader_.gaps(); }
 
  private:
   ctldb::LedgerReader reader_;
   ReflectorMetrics* const metrics_;
-  std::atomic<int64_t> gaps_{0};
 };
 
 class LdbTarget : public Reflector::Target {

@@ -53,7 +53,7 @@ struct ConnectionOptions {
 // table; INVALID_ARGUMENT for what the database cannot hold; INTERNAL for all else. No message
 // holds a parameter's value.
 //
-// Not thread-safe: used by one thread at a time.
+// Not thread-safe: used by one thread at a time, but for Interrupt().
 class Connection {
  public:
   // `row` is valid during the call only. An error ends the query and is returned by it.
@@ -112,6 +112,10 @@ class Connection {
 
   // Whether the connection still answers; may ask the database.
   virtual bool Alive() = 0;
+
+  // Makes the connection useless at once: what it runs or waits for ends with UNAVAILABLE, and so
+  // does all that comes later. Thread-safe; the connection must not be destroyed meanwhile.
+  virtual void Interrupt() = 0;
 };
 
 }  // namespace ctlstore::ctldb

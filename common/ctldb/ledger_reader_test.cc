@@ -2,12 +2,16 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <cstdint>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "common/ctldb/ledger_transaction.h"
 #include "common/ctldb/own_tables.h"
 #include "common/ctldb/testing/ctldb_test_base.h"
@@ -41,10 +45,27 @@ class LedgerReaderTest : public CtldbTest {
   static std::vector<LedgerEntry> MustRead(LedgerReader* reader, int64_t after,
                                            size_t max_entries = kManyEntries,
                                            size_t max_bytes = kManyBytes) {
-    absl::StatusOr<std::vector<LedgerEntry>> entries =
-        reader->ReadAfter(after, max_entries, max_bytes);
-    EXPECT_TRUE(entries.ok()) << entries.status();
-    return entries.ok() ? *entries : std::vector<LedgerEntry>{};
+    return MustReadAll(reader, {after, ""}, max_entries, max_bytes).entries;
+  }
+
+  static LedgerReader::Result MustReadAll(LedgerReader* reader, const LedgerPosition& after,
+                                          size_t max_entries = kManyEntries,
+                                          size_t max_bytes = kManyBytes) {
+    absl::StatusOr<LedgerReader::Result> result = reader->ReadAfter(after, max_entries, max_bytes);
+    EXPECT_TRUE(result.ok()) << result.status();
+    return result.ok() ? *result : LedgerReader::Result();
+  }
+
+  static std::string ReasonAt(LedgerReader* reader, const LedgerPosition& after,
+                              absl::StatusCode code) {
+    absl::Status status = reader->ReadAfter(after, kManyEntries, kManyBytes).status();
+    EXPECT_EQ(status.code(), code) << status;
+    return ErrorReason(status).value_or("none");
+  }
+
+  static void Run(Connection* connection, const std::string& sql) {
+    absl::StatusOr<int64_t> result = connection->Execute(sql);
+    ASSERT_TRUE(result.ok()) << result.status();
   }
 
   static std::vector<int64_t> Sequences(const std::vector<LedgerEntry>& entries) {
@@ -134,6 +155,152 @@ TEST_P(LedgerReaderTest, AcceptsAndCountsAGapThatStays) {
   EXPECT_EQ(reader.gaps(), 3);
 }
 
+TEST_P(LedgerReaderTest, KnowsTheEndOfTheLedger) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  LedgerReader reader(target_, options_);
+  LedgerReader::Result empty = MustReadAll(&reader, {});
+  EXPECT_TRUE(empty.at_end);
+  EXPECT_EQ(empty.last_sequence, 0);
+  Append(connection.get(), std::vector<std::string>(40, "x"));
+
+  LedgerReader::Result all = MustReadAll(&reader, {});
+  EXPECT_TRUE(all.at_end);
+  EXPECT_EQ(all.last_sequence, 40);
+  LedgerReader::Result none = MustReadAll(&reader, {40, ""});
+  EXPECT_TRUE(none.at_end);
+  EXPECT_EQ(none.last_sequence, 40);
+  EXPECT_THAT(none.entries, IsEmpty());
+
+  LedgerReader::Result some = MustReadAll(&reader, {10, ""}, 20);
+  EXPECT_EQ(some.entries.size(), 20u);
+  EXPECT_FALSE(some.at_end);
+  EXPECT_EQ(some.last_sequence, 40);
+  some = MustReadAll(&reader, {10, ""}, kManyEntries, 5);
+  EXPECT_EQ(some.entries.size(), 5u);
+  EXPECT_FALSE(some.at_end);
+  // Of those that are in one query's reach, the last one too is known to be the last.
+  EXPECT_TRUE(MustReadAll(&reader, {10, ""}, 31).at_end);
+  EXPECT_TRUE(MustReadAll(&reader, {39, ""}, 2).at_end);
+}
+
+TEST_P(LedgerReaderTest, AsksForTheLastSequenceAtOnceAndThenSeldom) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  Append(connection.get(), std::vector<std::string>(30, "x"));
+  LedgerReader reader(target_, options_);
+  EXPECT_EQ(MustReadAll(&reader, {}, 5).last_sequence, 30);
+  Append(connection.get(), std::vector<std::string>(5, "x"));
+  int64_t last = 0;
+  // Never less than what is known, and in the end what is there.
+  while (last != 35) {
+    const LedgerReader::Result some = MustReadAll(&reader, {}, 5);
+    ASSERT_GE(some.last_sequence, last);
+    last = some.last_sequence;
+  }
+}
+
+TEST_P(LedgerReaderTest, TellsItsPositionFromAnotherOne) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  Append(connection.get(), {"one", "two", "three"});
+  LedgerReader reader(target_, options_);
+  const std::vector<LedgerEntry> entries = MustRead(&reader, 0);
+  for (const LedgerEntry& entry : entries) {
+    const LedgerReader::Result rest = MustReadAll(&reader, PositionAfter(entry));
+    EXPECT_EQ(rest.entries.size(), static_cast<size_t>(3 - entry.sequence));
+    LedgerPosition other = PositionAfter(entry);
+    other.digest[15] ^= 1;
+    EXPECT_EQ(ReasonAt(&reader, other, absl::StatusCode::kFailedPrecondition),
+              reason::kLedgerDiverged);
+  }
+  EXPECT_EQ(reader.gaps(), 0);
+}
+
+TEST_P(LedgerReaderTest, GoesOnBehindAPositionWhoseEntryIsGone) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  Append(connection.get(), std::vector<std::string>(10, "x"));
+  LedgerReader reader(target_, options_);
+  const LedgerPosition fifth = PositionAfter(MustRead(&reader, 4, 1).front());
+  Run(connection.get(), "DELETE FROM ctlstore_dml_ledger WHERE seq <= 5");
+  EXPECT_THAT(Sequences(MustReadAll(&reader, fifth).entries), ElementsAre(6, 7, 8, 9, 10));
+  EXPECT_THAT(Sequences(MustReadAll(&reader, fifth, 1).entries), ElementsAre(6));
+  EXPECT_FALSE(MustReadAll(&reader, fifth, 1).at_end);
+  EXPECT_THAT(Sequences(MustReadAll(&reader, fifth, 4).entries), ElementsAre(6, 7, 8, 9));
+  EXPECT_EQ(reader.gaps(), 0);
+}
+
+TEST_P(LedgerReaderTest, SaysThatALedgerIsPruned) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  Append(connection.get(), std::vector<std::string>(10, "x"));
+  Run(connection.get(), "DELETE FROM ctlstore_dml_ledger WHERE seq <= 5");
+  LedgerReader reader(target_, options_);
+  for (const LedgerPosition& position :
+       {LedgerPosition{}, LedgerPosition{1, ""}, LedgerPosition{4, "some digest"}}) {
+    EXPECT_EQ(ReasonAt(&reader, position, absl::StatusCode::kFailedPrecondition),
+              reason::kLedgerPruned);
+  }
+  EXPECT_EQ(reader.gaps(), 0);
+  // The same reader goes on where it can.
+  EXPECT_EQ(MustRead(&reader, 5).size(), 5u);
+}
+
+TEST_P(LedgerReaderTest, SaysThatALedgerIsBehind) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  LedgerReader reader(target_, options_);
+  EXPECT_EQ(ReasonAt(&reader, {1, ""}, absl::StatusCode::kUnavailable), reason::kLedgerBehind);
+  Append(connection.get(), std::vector<std::string>(3, "x"));
+  EXPECT_EQ(ReasonAt(&reader, {4, ""}, absl::StatusCode::kUnavailable), reason::kLedgerBehind);
+  EXPECT_EQ(ReasonAt(&reader, {1000, ""}, absl::StatusCode::kUnavailable), reason::kLedgerBehind);
+  EXPECT_THAT(MustRead(&reader, 3), IsEmpty());
+}
+
+TEST_P(LedgerReaderTest, BeginsWhereItIsToldThatTheLedgerBegins) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  Append(connection.get(), std::vector<std::string>(5, "x"));
+  LedgerReader::Options from_third;
+  from_third.first_sequence = 3;
+  LedgerReader reader(target_, options_, from_third);
+  // What is there in addition is not left out.
+  EXPECT_EQ(MustRead(&reader, 0).size(), 5u);
+  Run(connection.get(), "DELETE FROM ctlstore_dml_ledger WHERE seq < 3");
+  EXPECT_THAT(Sequences(MustRead(&reader, 0)), ElementsAre(3, 4, 5));
+  EXPECT_EQ(reader.gaps(), 0);
+  Run(connection.get(), "DELETE FROM ctlstore_dml_ledger WHERE seq = 3");
+  EXPECT_EQ(ReasonAt(&reader, {}, absl::StatusCode::kFailedPrecondition), reason::kLedgerPruned);
+}
+
+TEST_P(LedgerReaderTest, RecognisesALedgerThatWasRestoredUnderIt) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  Append(connection.get(), {"a", "b", "c", "d"});
+  LedgerReader reader(target_, options_);
+  const std::vector<LedgerEntry> entries = MustRead(&reader, 0);
+  const LedgerPosition second = PositionAfter(entries[1]);
+  const LedgerPosition fourth = PositionAfter(entries[3]);
+  Run(connection.get(), "DELETE FROM ctlstore_dml_ledger WHERE seq > 2");
+  EXPECT_EQ(ReasonAt(&reader, fourth, absl::StatusCode::kUnavailable), reason::kLedgerBehind);
+  Append(connection.get(), {"other c"});
+  EXPECT_EQ(ReasonAt(&reader, fourth, absl::StatusCode::kUnavailable), reason::kLedgerBehind);
+  Append(connection.get(), {"other d"});
+  EXPECT_EQ(ReasonAt(&reader, fourth, absl::StatusCode::kFailedPrecondition),
+            reason::kLedgerDiverged);
+  Append(connection.get(), {"other e"});
+  EXPECT_EQ(ReasonAt(&reader, fourth, absl::StatusCode::kFailedPrecondition),
+            reason::kLedgerDiverged);
+  EXPECT_THAT(Sequences(MustReadAll(&reader, second).entries), ElementsAre(3, 4, 5));
+  EXPECT_EQ(MustReadAll(&reader, second, 1).last_sequence, 5);
+}
+
+TEST_P(LedgerReaderTest, EndsWhenItIsCancelled) {
+  std::unique_ptr<Connection> connection = OpenReady();
+  Append(connection.get(), {"x"});
+  LedgerReader reader(target_, options_);
+  EXPECT_EQ(MustRead(&reader, 0).size(), 1u);
+  reader.Cancel();
+  EXPECT_EQ(reader.ReadAfter({}, 1, 1).status().code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(reader.LastSequence().status().code(), absl::StatusCode::kCancelled);
+  LedgerReader never_connected(target_, options_);
+  never_connected.Cancel();
+  EXPECT_EQ(never_connected.LastSequence().status().code(), absl::StatusCode::kCancelled);
+}
+
 TEST_P(LedgerReaderTest, ReadsTimesWithoutAFraction) {
   std::unique_ptr<Connection> connection = OpenReady();
   if (is_mariadb()) {
@@ -152,9 +319,9 @@ TEST_P(LedgerReaderTest, ReadsTimesWithoutAFraction) {
 
 TEST_P(LedgerReaderTest, WaitsForAnExecutiveToSetTheCtldbUp) {
   LedgerReader reader(target_, options_);
-  EXPECT_EQ(ErrorReason(reader.ReadAfter(0, 1, 1).status()), reason::kCtldbUnavailable);
+  EXPECT_EQ(ErrorReason(reader.ReadAfter({}, 1, 1).status()), reason::kCtldbUnavailable);
   std::unique_ptr<Connection> connection = Open();
-  absl::Status status = reader.ReadAfter(0, 1, 1).status();
+  absl::Status status = reader.ReadAfter({}, 1, 1).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
   EXPECT_EQ(ErrorReason(status), reason::kCtldbUnavailable);
   EXPECT_EQ(ErrorReason(reader.LastSequence().status()), reason::kCtldbUnavailable);
@@ -177,17 +344,61 @@ TEST(LedgerReaderMariadbTest, ComesBackWithTheServer) {
   ASSERT_TRUE(EnsureOwnTables(connection.get()).ok());
   ASSERT_TRUE(connection->Execute("INSERT INTO ctlstore_dml_ledger (statement) VALUES ('x')").ok());
   LedgerReader reader(target, {});
-  EXPECT_EQ(reader.ReadAfter(0, 10, 10)->size(), 1u);
+  EXPECT_EQ(reader.ReadAfter({}, 10, 10)->entries.size(), 1u);
   ASSERT_TRUE(SharedMariadbServer()->Restart().ok());
-  absl::Status lost = reader.ReadAfter(0, 10, 10).status();
+  absl::Status lost = reader.ReadAfter({}, 10, 10).status();
   EXPECT_EQ(ErrorReason(lost), reason::kCtldbUnavailable) << lost;
-  EXPECT_EQ(reader.ReadAfter(0, 10, 10)->size(), 1u);
+  EXPECT_EQ(reader.ReadAfter({}, 10, 10)->entries.size(), 1u);
 
   SharedMariadbServer()->Kill();
-  EXPECT_EQ(ErrorReason(reader.ReadAfter(0, 10, 10).status()), reason::kCtldbUnavailable);
-  EXPECT_EQ(ErrorReason(reader.ReadAfter(0, 10, 10).status()), reason::kCtldbUnavailable);
+  EXPECT_EQ(ErrorReason(reader.ReadAfter({}, 10, 10).status()), reason::kCtldbUnavailable);
+  EXPECT_EQ(ErrorReason(reader.ReadAfter({}, 10, 10).status()), reason::kCtldbUnavailable);
   ASSERT_TRUE(SharedMariadbServer()->Restart().ok());
   EXPECT_EQ(*reader.LastSequence(), 1);
+}
+
+TEST(LedgerReaderMariadbTest, EndsAQueryThatHangsWhenItIsCancelled) {
+  const Target target = NewTarget(Target::Kind::kMariadb);
+  std::unique_ptr<Connection> connection = MustOpen(target);
+  ASSERT_TRUE(EnsureOwnTables(connection.get()).ok());
+  ConnectionOptions options;
+  options.io_timeout = absl::Hours(1);
+  LedgerReader reader(target, options);
+  ASSERT_TRUE(reader.LastSequence().ok());
+  // The server takes what it is sent and says nothing.
+  ASSERT_EQ(kill(SharedMariadbServer()->pid(), SIGSTOP), 0);
+  absl::Notification asks;
+  std::thread thread([&] {
+    asks.Notify();
+    EXPECT_EQ(reader.ReadAfter({}, 10, 10).status().code(), absl::StatusCode::kCancelled);
+  });
+  asks.WaitForNotification();
+  absl::SleepFor(absl::Milliseconds(100));
+  reader.Cancel();
+  thread.join();
+  ASSERT_EQ(kill(SharedMariadbServer()->pid(), SIGCONT), 0);
+}
+
+TEST(ConnectionInterruptTest, EndsALongQueryOfSqlite) {
+  const Target target = NewTarget(Target::Kind::kSqlite);
+  std::unique_ptr<Connection> connection = MustOpen(target);
+  absl::Notification runs;
+  std::thread thread([&] {
+    runs.WaitForNotification();
+    connection->Interrupt();
+  });
+  // Without an end.
+  absl::Status status = connection->Query(
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n "
+      "WHERE i = 1 OR i < 0",
+      {}, [&](absl::Span<const ValueView>) {
+        runs.Notify();
+        return absl::OkStatus();
+      });
+  thread.join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+  EXPECT_TRUE(connection->broken());
+  EXPECT_FALSE(connection->Alive());
 }
 
 }  // namespace

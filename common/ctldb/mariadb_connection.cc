@@ -1,8 +1,11 @@
 #include "common/ctldb/mariadb_connection.h"
 
+#include <fcntl.h>
 #include <mariadb/mysql.h>
 #include <mariadb/mysqld_error.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -394,6 +397,7 @@ MariadbConnection::MariadbConnection(const Target& target, bool read_only)
 MariadbConnection::~MariadbConnection() {
   statements_.Clear();
   if (mysql_ != nullptr) mysql_close(mysql_);
+  if (interrupt_socket_ >= 0) close(interrupt_socket_);
 }
 
 absl::StatusOr<std::unique_ptr<MariadbConnection>> MariadbConnection::Open(
@@ -444,6 +448,7 @@ absl::Status MariadbConnection::Connect(const Target& target, const ConnectionOp
                          tcp ? nullptr : target.socket.c_str(), CLIENT_FOUND_ROWS) == nullptr) {
     return Failed();
   }
+  interrupt_socket_ = fcntl(mysql_get_socket(mysql_), F_DUPFD_CLOEXEC, 0);
   // The library falls back to plain text with a server that has no TLS.
   if (tls && mysql_get_ssl_cipher(mysql_) == nullptr) {
     broken_ = true;
@@ -717,6 +722,10 @@ bool MariadbConnection::Alive() {
   if (broken_ || in_query_) return false;
   if (mysql_ping(mysql_) != 0) broken_ = true;
   return !broken_;
+}
+
+void MariadbConnection::Interrupt() {
+  if (interrupt_socket_ >= 0) shutdown(interrupt_socket_, SHUT_RDWR);
 }
 
 }  // namespace ctlstore::ctldb

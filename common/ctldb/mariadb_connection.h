@@ -62,6 +62,7 @@ class MariadbConnection final : public Connection {
   bool in_transaction() const override { return in_transaction_; }
   bool broken() const override { return broken_; }
   bool Alive() override;
+  void Interrupt() override;
 
  private:
   class PreparedStatement;
@@ -88,6 +89,9 @@ class MariadbConnection final : public Connection {
   const std::string where_;
   const bool read_only_;
   st_mysql* mysql_ = nullptr;
+  // A second descriptor of the connection's socket, because the library closes the first by itself
+  // when the connection breaks. -1 where there is none.
+  int interrupt_socket_ = -1;
   std::unique_ptr<MariadbDialect> dialect_;
   StatementCache<PreparedStatement> statements_;
   bool bulk_supported_ = false;

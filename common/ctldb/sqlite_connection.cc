@@ -129,6 +129,10 @@ absl::Status SqliteConnection::Failed() {
       transaction_lost = true;
       status = DatabaseUnavailable(text("the file cannot be read or written"));
       break;
+    case SQLITE_INTERRUPT:
+      broken_ = true;
+      status = DatabaseUnavailable(text("the connection was interrupted"));
+      break;
     case SQLITE_READONLY:
       status = read_only_ ? absl::FailedPreconditionError(text("it was opened for reading only"))
                           : DatabaseUnavailable(text("the file cannot be written"));
@@ -182,6 +186,7 @@ absl::Status SqliteConnection::Failed() {
 }
 
 absl::Status SqliteConnection::CheckUsable() {
+  if (interrupted_) broken_ = true;
   if (broken_) return DatabaseUnavailable(absl::StrCat(path_, ": the connection is broken"));
   if (in_query_) return absl::InternalError("a connection was used while it reads a result");
   // What is written into a file that was deleted or replaced would be lost.
@@ -403,6 +408,12 @@ bool SqliteConnection::Alive() {
   if (broken_ || in_query_) return false;
   if (!Query("SELECT 1 FROM sqlite_master LIMIT 1", {}, IgnoreRow).ok()) broken_ = true;
   return !broken_;
+}
+
+void SqliteConnection::Interrupt() {
+  // SQLite forgets an interrupt that comes between two statements.
+  interrupted_ = true;
+  sqlite3_interrupt(database_->handle());
 }
 
 }  // namespace ctlstore::ctldb

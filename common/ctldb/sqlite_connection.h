@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -50,6 +51,7 @@ class SqliteConnection final : public Connection {
   bool in_transaction() const override { return mode_ != Mode::kNone; }
   bool broken() const override { return broken_; }
   bool Alive() override;
+  void Interrupt() override;
 
  private:
   enum class Mode { kNone, kRead, kWrite };
@@ -90,6 +92,7 @@ class SqliteConnection final : public Connection {
   bool has_savepoint_ = false;
   bool in_query_ = false;
   bool broken_ = false;
+  std::atomic<bool> interrupted_{false};
 };
 
 }  // namespace ctlstore::ctldb

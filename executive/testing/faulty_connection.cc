@@ -81,6 +81,9 @@ class FaultyConnection : public ctldb::Connection {
 
   bool Alive() override { return !broken() && connection_->Alive(); }
 
+  // Not to be called after the connection was taken away.
+  void Interrupt() override { connection_->Interrupt(); }
+
  private:
   absl::Status Check(absl::string_view statement) {
     if (connection_ == nullptr || broken_) {
