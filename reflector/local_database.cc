@@ -159,9 +159,7 @@ class LocalDatabase::Impl {
   LedgerPosition received_position() const {
     return writer_ == nullptr ? LedgerPosition() : writer_->received_position();
   }
-  int64_t applied_sequence() const {
-    return writer_ == nullptr ? 0 : writer_->applied_sequence();
-  }
+  int64_t applied_sequence() const { return writer_ == nullptr ? 0 : writer_->applied_sequence(); }
   absl::optional<int64_t> failed_sequence() const {
     return writer_ == nullptr ? absl::nullopt : writer_->failed_sequence();
   }

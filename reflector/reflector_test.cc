@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <atomic>
 #include <functional>
 #include <random>
 #include <string>
@@ -14,92 +14,163 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/schema/errors.h"
+#include "reflector/fake_source.h"
 
 namespace ctlstore::reflector {
 namespace {
 
-using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
-// A ledger in memory that can fail.
-class FakeSource : public Reflector::Source {
- public:
-  absl::StatusOr<std::vector<LedgerEntry>> ReadAfter(int64_t sequence, size_t max_entries,
-                                                     size_t max_bytes) override {
-    asked_after.push_back(sequence);
-    if (on_read) on_read();
-    absl::Status status = fail ? fail() : absl::OkStatus();
-    if (!status.ok()) return status;
-    std::vector<LedgerEntry> entries;
-    size_t bytes = 0;
-    for (const LedgerEntry& entry : ledger) {
-      if (entry.sequence <= sequence) continue;
-      if (entries.size() == max_entries || bytes >= max_bytes) break;
-      entries.push_back(entry);
-      bytes += entry.statement.size();
-    }
-    return entries;
-  }
+constexpr absl::Duration kPatience = absl::Seconds(60);
 
-  void Append(const std::string& statement) {
-    ledger.push_back({static_cast<int64_t>(ledger.size()) + 1, "2024-01-01 00:00:00", statement});
-  }
+absl::Status EntryFailed(int64_t sequence) {
+  return ErrorWithReason(absl::StatusCode::kInternal, reason::kEntryFailed,
+                         absl::StrCat("ledger entry ", sequence, ": it does not run"));
+}
 
-  std::vector<LedgerEntry> ledger;
-  std::vector<int64_t> asked_after;
-  std::function<void()> on_read;
-  std::function<absl::Status()> fail;
-};
-
-// Keeps LdbWriter's promises: whole ledger transactions, all of a call or nothing of it.
+// Keeps LocalDatabase's promises: whole ledger transactions, in order. Thread-safe.
 class FakeTarget : public Reflector::Target {
  public:
-  int64_t applied_sequence() const override { return applied; }
-  int64_t received_sequence() const override { return open.empty() ? applied : open.back(); }
-
-  absl::Status Apply(absl::Span<const LedgerEntry> entries) override {
-    absl::Status status = fail ? fail() : absl::OkStatus();
-    if (!status.ok()) {
-      open.clear();
-      open_marker = false;
-      return status;
-    }
-    for (const LedgerEntry& entry : entries) {
-      EXPECT_EQ(entry.sequence, received_sequence() + 1) << "skipped, repeated or out of order";
-      if (entry.statement == kBeginMarker) open_marker = true;
-      if (entry.statement == kCommitMarker) open_marker = false;
-      open.push_back(entry.sequence);
-      if (open_marker) continue;
-      committed.insert(committed.end(), open.begin(), open.end());
-      applied = open.back();
+  absl::Status Open() override {
+    absl::MutexLock lock(&mutex);
+    if (!open_error.ok()) return open_error;
+    if (!is_open) {
+      is_open = true;
+      ++generation_;
+      applied = plan ? 0 : stored;
       open.clear();
     }
     return absl::OkStatus();
   }
-
-  int64_t applied = 0;
-  bool open_marker = false;
-  std::vector<int64_t> open;
-  std::vector<int64_t> committed;
-  std::function<absl::Status()> fail;
-};
-
-// Time passes only by sleeping; each sleep first runs the test's next step.
-class FakeClock : public Clock {
- public:
-  absl::Time Now() override { return now; }
-  bool SleepOrStop(absl::Duration duration, absl::Notification* stop) override {
-    sleeps.push_back(duration);
-    now += duration;
-    if (on_sleep) on_sleep(sleeps.size(), stop);
-    return stop->HasBeenNotified();
+  int64_t generation() const override { return generation_; }
+  LedgerPosition received_position() const override {
+    absl::MutexLock lock(&mutex);
+    return {open.empty() ? applied : open.back(), ""};
+  }
+  int64_t applied_sequence() const override {
+    absl::MutexLock lock(&mutex);
+    return applied;
+  }
+  absl::optional<int64_t> failed_sequence() const override {
+    absl::MutexLock lock(&mutex);
+    return failed;
+  }
+  void SkipEntry(int64_t sequence) override {
+    absl::MutexLock lock(&mutex);
+    skipped.push_back(sequence);
   }
 
-  absl::Time now = absl::FromUnixSeconds(1700000000);
-  std::vector<absl::Duration> sleeps;
-  std::function<void(size_t, absl::Notification*)> on_sleep;
+  absl::Status Apply(absl::Span<const LedgerEntry> entries, bool at_end) override {
+    absl::MutexLock lock(&mutex);
+    failed.reset();
+    absl::Status status = fail ? fail() : absl::OkStatus();
+    for (const LedgerEntry& entry : entries) {
+      if (!status.ok()) break;
+      EXPECT_EQ(entry.sequence, (open.empty() ? applied : open.back()) + 1)
+          << "skipped, repeated or out of order";
+      const bool skip = std::find(skipped.begin(), skipped.end(), entry.sequence) != skipped.end();
+      if (entry.statement == "bad" && !skip) {
+        failed = entry.sequence;
+        status = EntryFailed(entry.sequence);
+        break;
+      }
+      if (entry.statement == kBeginMarker) in_transaction = true;
+      if (entry.statement == kCommitMarker) in_transaction = false;
+      open.push_back(entry.sequence);
+      if (in_transaction) continue;
+      committed.insert(committed.end(), open.begin(), open.end());
+      applied = open.back();
+      open.clear();
+    }
+    if (!status.ok()) {
+      open.clear();
+      in_transaction = false;
+      if (absl::IsDataLoss(status)) BeginPlan();
+      return status;
+    }
+    if (plan && (at_end || applied >= stored)) {
+      plan = false;
+      ++published;
+    }
+    if (!plan) stored = applied;
+    return absl::OkStatus();
+  }
+  absl::Status Idle() override {
+    ++idles;
+    absl::MutexLock lock(&mutex);
+    return absl::OkStatus();
+  }
+  void Rebuild(const std::string& reason, bool another_ledger) override {
+    absl::MutexLock lock(&mutex);
+    rebuild_reason = reason;
+    is_another_ledger = another_ledger;
+    BeginPlan();
+  }
+  bool rebuilding() const override {
+    absl::MutexLock lock(&mutex);
+    return plan;
+  }
+  bool GiveUpRebuild() override {
+    absl::MutexLock lock(&mutex);
+    if (!may_give_up) return false;
+    plan = false;
+    is_open = false;
+    return true;
+  }
+
+  void BeginPlan() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
+    plan = true;
+    is_open = false;
+    committed.clear();
+    open.clear();
+  }
+
+  std::vector<int64_t> Committed() const {
+    absl::MutexLock lock(&mutex);
+    return committed;
+  }
+
+  void FailWith(std::function<absl::Status()> function) {
+    absl::MutexLock lock(&mutex);
+    fail = std::move(function);
+  }
+
+  mutable absl::Mutex mutex;
+  absl::Status open_error ABSL_GUARDED_BY(mutex);
+  bool is_open ABSL_GUARDED_BY(mutex) = false;
+  int64_t applied ABSL_GUARDED_BY(mutex) = 0;
+  int64_t stored ABSL_GUARDED_BY(mutex) = 0;
+  bool plan ABSL_GUARDED_BY(mutex) = false;
+  bool may_give_up ABSL_GUARDED_BY(mutex) = false;
+  bool in_transaction ABSL_GUARDED_BY(mutex) = false;
+  bool is_another_ledger ABSL_GUARDED_BY(mutex) = false;
+  std::string rebuild_reason ABSL_GUARDED_BY(mutex);
+  int published ABSL_GUARDED_BY(mutex) = 0;
+  absl::optional<int64_t> failed ABSL_GUARDED_BY(mutex);
+  std::vector<int64_t> open ABSL_GUARDED_BY(mutex);
+  std::vector<int64_t> committed ABSL_GUARDED_BY(mutex);
+  std::vector<int64_t> skipped ABSL_GUARDED_BY(mutex);
+  std::function<absl::Status()> fail ABSL_GUARDED_BY(mutex);
+  std::atomic<int> idles{0};
+
+ private:
+  std::atomic<int64_t> generation_{0};
+};
+
+// The machine's, but both of its times can be moved on.
+class FakeClock : public Clock {
+ public:
+  absl::Time Now() override { return absl::Now() + absl::Seconds(set_by.load()); }
+  absl::Duration SteadyNow() override {
+    return Clock::SteadyNow() + absl::Seconds(steady_moved_by.load());
+  }
+  bool SleepOrStop(absl::Duration, absl::Notification*) override { return true; }
+  std::atomic<int64_t> set_by{0};
+  std::atomic<int64_t> steady_moved_by{0};
 };
 
 // The lines logged while it lives.
@@ -109,307 +180,425 @@ class LogCapture : public google::LogSink {
   ~LogCapture() override { google::RemoveLogSink(this); }
   void send(google::LogSeverity, const char*, const char*, int, const google::LogMessageTime&,
             const char* message, size_t size) override {
-    lines.emplace_back(message, size);
+    absl::MutexLock lock(&mutex_);
+    lines_.emplace_back(message, size);
   }
-  std::vector<std::string> Events(absl::string_view name) const {
+  // "from>to" for each change of the state.
+  std::vector<std::string> States() const {
+    absl::MutexLock lock(&mutex_);
     std::vector<std::string> found;
-    for (const std::string& line : lines) {
-      if (absl::StrContains(line, absl::StrCat("event=", name, " "))) found.push_back(line);
+    for (const std::string& line : lines_) {
+      if (!absl::StrContains(line, "event=replication_state ")) continue;
+      found.push_back(absl::StrCat(Field(line, "from"), ">", Field(line, "to")));
     }
     return found;
   }
-  std::vector<std::string> lines;
+  std::vector<std::string> lines() const {
+    absl::MutexLock lock(&mutex_);
+    return lines_;
+  }
+
+ private:
+  static std::string Field(const std::string& line, const std::string& name) {
+    const size_t begin = line.find(name + "=") + name.size() + 1;
+    return line.substr(begin, line.find(' ', begin) - begin);
+  }
+
+  mutable absl::Mutex mutex_;
+  std::vector<std::string> lines_ ABSL_GUARDED_BY(mutex_);
 };
+
+bool Eventually(const std::function<bool()>& condition) {
+  const absl::Time give_up = absl::Now() + kPatience;
+  while (!condition()) {
+    if (absl::Now() > give_up) return false;
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  return true;
+}
+
+std::vector<int64_t> UpTo(int64_t last) {
+  std::vector<int64_t> sequences(last);
+  for (int64_t i = 0; i < last; ++i) sequences[i] = i + 1;
+  return sequences;
+}
 
 class ReflectorTest : public ::testing::Test {
  protected:
-  // Runs until the given sleep is reached.
-  void RunUntilSleep(size_t count, std::function<void(size_t)> step = nullptr) {
-    clock_.sleeps.clear();
-    clock_.on_sleep = [count, step = std::move(step)](size_t n, absl::Notification* stop) {
-      if (step) step(n);
-      if (n >= count) stop->Notify();
-    };
-    Reflector reflector(&source_, &target_, &clock_, options_);
-    absl::Notification stop;
-    reflector.Run(&stop);
-    state_ = reflector.state();
+  ReflectorTest() {
+    options_.ldb_path = "/ldb.db";
+    options_.min_retry_pause = absl::Milliseconds(1);
+    options_.max_retry_pause = absl::Milliseconds(4);
+    options_.idle_interval = absl::Milliseconds(5);
+  }
+  ~ReflectorTest() override { Stop(); }
+
+  void Start() {
+    reflector_ = std::make_unique<Reflector>(&source_, &target_, &clock_, options_);
+    thread_ = std::thread([this] { reflector_->Run(); });
+  }
+  void Stop() {
+    if (!thread_.joinable()) return;
+    reflector_->Stop();
+    thread_.join();
   }
 
-  void FillLedger(int entries) {
-    for (int i = 0; i < entries; ++i) source_.Append("statement");
+  bool Reaches(ReplicationState state) {
+    return Eventually([&] { return reflector_->state().replication == state; });
   }
-
-  std::vector<int64_t> UpTo(int64_t last) {
-    std::vector<int64_t> sequences(last);
-    for (int64_t i = 0; i < last; ++i) sequences[i] = i + 1;
-    return sequences;
+  bool Applies(int64_t last) {
+    return Eventually([&] { return reflector_->state().applied_sequence == last; });
   }
 
   FakeSource source_;
   FakeTarget target_;
   FakeClock clock_;
   Reflector::Options options_;
-  Reflector::State state_;
+  std::unique_ptr<Reflector> reflector_;
+  std::thread thread_;
 };
 
-TEST_F(ReflectorTest, AppliesTheLedgerInOrder) {
-  FillLedger(5);
-  RunUntilSleep(1);
-  EXPECT_EQ(target_.committed, UpTo(5));
-  EXPECT_EQ(state_.applied_sequence, 5);
-  EXPECT_TRUE(state_.last_error.ok());
+TEST_F(ReflectorTest, AppliesTheLedgerInOrderAndIsCurrent) {
+  LogCapture log;
+  source_.Append(50);
+  options_.max_entries_per_query = 7;
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  EXPECT_EQ(target_.Committed(), UpTo(50));
+  source_.Append(20);
+  ASSERT_TRUE(Applies(70));
+  EXPECT_EQ(target_.Committed(), UpTo(70));
+  Stop();
+  const Reflector::State state = reflector_->state();
+  EXPECT_TRUE(state.error.ok());
+  EXPECT_EQ(state.failures, 0);
+  EXPECT_EQ(state.ledger_sequence, 70);
+  EXPECT_TRUE(state.last_caught_up.has_value());
+  EXPECT_EQ(log.States().front().substr(0, 9), "starting>");
+  EXPECT_EQ(log.States().back(),
+            log.States().size() == 1 ? "starting>current" : "catching_up>current");
 }
 
 TEST_F(ReflectorTest, GoesOnFromWhatTheTargetHas) {
-  FillLedger(5);
-  target_.applied = 3;
-  RunUntilSleep(1);
-  EXPECT_THAT(source_.asked_after, ElementsAre(3));
-  EXPECT_THAT(target_.committed, ElementsAre(4, 5));
+  source_.Append(5);
+  target_.stored = 3;
+  Start();
+  ASSERT_TRUE(Applies(5));
+  EXPECT_EQ(source_.asked_after().front(), 3);
+  EXPECT_THAT(target_.Committed(), ElementsAre(4, 5));
 }
 
-TEST_F(ReflectorTest, ReadsAgainAtOnceAfterAFullQuery) {
-  FillLedger(25);
-  options_.max_entries_per_query = 10;
-  RunUntilSleep(1);
-  EXPECT_EQ(target_.committed, UpTo(25));
-  EXPECT_THAT(source_.asked_after, ElementsAre(0, 10, 20));
-}
-
-TEST_F(ReflectorTest, ReadsAgainAtOnceAfterAQueryThatIsFullByBytes) {
-  FillLedger(10);
-  options_.max_bytes_per_query = 4 * std::string("statement").size();
-  RunUntilSleep(1);
-  EXPECT_EQ(target_.committed, UpTo(10));
-  EXPECT_THAT(source_.asked_after, ElementsAre(0, 4, 8));
-}
-
-TEST_F(ReflectorTest, SleepsWhenThereWasRoomForMore) {
-  FillLedger(1);
-  RunUntilSleep(3, [&](size_t) { FillLedger(1); });
-  EXPECT_THAT(source_.asked_after, ElementsAre(0, 1, 2));
-}
-
-TEST_F(ReflectorTest, PollsAtTheJitteredInterval) {
-  options_.poll_interval = absl::Seconds(2);
-  options_.poll_jitter = 0.25;
-  RunUntilSleep(500);
-  ASSERT_EQ(clock_.sleeps.size(), 500);
-  const auto [shortest, longest] = std::minmax_element(clock_.sleeps.begin(), clock_.sleeps.end());
-  EXPECT_GE(*shortest, absl::Milliseconds(1500));
-  EXPECT_LE(*longest, absl::Milliseconds(2500));
-  // A fleet that was started together drifts apart.
-  EXPECT_LT(*shortest, absl::Milliseconds(1700));
-  EXPECT_GT(*longest, absl::Milliseconds(2300));
-}
-
-TEST_F(ReflectorTest, RetriesWithGrowingJitteredPauses) {
-  source_.fail = [] { return absl::UnavailableError("away"); };
-  RunUntilSleep(20);
-  absl::Duration bound = options_.min_retry_pause;
-  for (absl::Duration pause : clock_.sleeps) {
-    EXPECT_GE(pause, bound / 2);
-    EXPECT_LE(pause, bound);
-    bound = std::min(2 * bound, options_.max_retry_pause);
+TEST_F(ReflectorTest, AChangeDoesNotMakeItCatchUp) {
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  LogCapture log;
+  options_.max_entries_per_query = 1;
+  for (int i = 0; i < 20; ++i) {
+    source_.Append(10);
+    ASSERT_TRUE(Applies(10 * (i + 1)));
   }
-  EXPECT_EQ(bound, options_.max_retry_pause);
-  EXPECT_EQ(state_.failures, 20);
-  EXPECT_EQ(state_.last_error, absl::UnavailableError("away"));
+  EXPECT_THAT(log.States(), SizeIs(0));
 }
 
-TEST_F(ReflectorTest, BeginsWithTheShortestPauseAgainAfterASuccess) {
-  bool broken = true;
-  source_.fail = [&] { return broken ? absl::UnavailableError("away") : absl::OkStatus(); };
-  RunUntilSleep(12, [&](size_t n) { broken = n != 10; });
-  ASSERT_EQ(clock_.sleeps.size(), 12);
-  EXPECT_GE(clock_.sleeps[9], options_.max_retry_pause / 2);
-  EXPECT_GE(clock_.sleeps[10], options_.poll_interval * 0.75);  // the success
-  EXPECT_LE(clock_.sleeps[11], options_.min_retry_pause);
-}
-
-TEST_F(ReflectorTest, ContinuesWithinALedgerTransactionThatAQueryDidNotEnd) {
-  source_.Append("statement");
-  source_.Append(kBeginMarker);
-  source_.Append("statement");
-  source_.Append("statement");
-  source_.Append(kCommitMarker);
+TEST_F(ReflectorTest, ContinuesWithinALedgerTransactionThatAReadDidNotEnd) {
+  source_.Append({"statement", kBeginMarker, "statement", "statement", kCommitMarker});
   options_.max_entries_per_query = 3;
-  RunUntilSleep(1);
-  EXPECT_THAT(source_.asked_after, ElementsAre(0, 3));
-  EXPECT_EQ(target_.committed, UpTo(5));
+  Start();
+  ASSERT_TRUE(Applies(5));
+  EXPECT_EQ(target_.Committed(), UpTo(5));
 }
 
-TEST_F(ReflectorTest, RestartsFromTheAppliedSequenceAfterAnApplyFailed) {
-  source_.Append("statement");
-  source_.Append(kBeginMarker);
-  source_.Append("statement");
-  source_.Append("statement");
-  source_.Append(kCommitMarker);
-  options_.max_entries_per_query = 3;
-  int calls = 0;
-  target_.fail = [&] {
-    return ++calls == 2 ? absl::ResourceExhaustedError("disk is full") : absl::OkStatus();
-  };
-  RunUntilSleep(2);
-  // 3 was received and forgotten; 1 was committed.
-  EXPECT_THAT(source_.asked_after, ElementsAre(0, 3, 1, 4));
-  EXPECT_EQ(target_.committed, UpTo(5));
+TEST_F(ReflectorTest, ATransactionWithoutItsEndWaitsForIt) {
+  source_.Append({"statement", kBeginMarker, "statement"});
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  EXPECT_EQ(reflector_->state().applied_sequence, 1);
+  source_.Append({"statement", kCommitMarker});
+  ASSERT_TRUE(Applies(5));
+}
+
+TEST_F(ReflectorTest, IsUpstreamUnavailableWhileNoneAnswersAndLogsItOnce) {
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  LogCapture log;
+  source_.Fail(absl::UnavailableError("away"));
+  ASSERT_TRUE(Eventually([&] { return reflector_->state().failures > 5; }));
+  EXPECT_EQ(reflector_->state().replication, ReplicationState::kUpstreamUnavailable);
+  EXPECT_EQ(reflector_->state().error, absl::UnavailableError("away"));
+  EXPECT_FALSE(reflector_->state().caught_up);
+  source_.Append(3);
+  source_.Fail(absl::OkStatus());
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  EXPECT_EQ(reflector_->state().failures, 0);
+  EXPECT_TRUE(reflector_->state().error.ok());
+  EXPECT_THAT(log.States(),
+              ElementsAre("current>upstream_unavailable", "upstream_unavailable>current"));
+  EXPECT_THAT(log.lines()[0], HasSubstr("ldb=/ldb.db"));
+  EXPECT_THAT(log.lines()[0], HasSubstr("away"));
+}
+
+TEST_F(ReflectorTest, TellsALedgerThatIsBehindOrPrunedAndGoesOnWhenItIsNot) {
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  source_.Fail(ErrorWithReason(absl::StatusCode::kUnavailable, reason::kLedgerBehind, "behind"));
+  ASSERT_TRUE(Reaches(ReplicationState::kLedgerBehind));
+  source_.Fail(
+      ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kLedgerPruned, "pruned"));
+  ASSERT_TRUE(Reaches(ReplicationState::kNeedsSnapshot));
+  // It does not go away by itself.
+  EXPECT_THAT(std::string(reflector_->Readiness().message()), HasSubstr("pruned"));
+  source_.Fail(absl::OkStatus());
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  EXPECT_TRUE(reflector_->Readiness().ok());
+  EXPECT_FALSE(target_.rebuilding());
+}
+
+TEST_F(ReflectorTest, AnotherLedgerIsPlayedFromItsBeginning) {
+  source_.Append(10);
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  // As long as it is built anew there is nothing that is damaged with it.
+  source_.Fail(
+      ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kLedgerDiverged, "diverged"));
+  ASSERT_TRUE(Reaches(ReplicationState::kRebuilding));
+  {
+    absl::MutexLock lock(&target_.mutex);
+    EXPECT_TRUE(target_.is_another_ledger);
+    EXPECT_EQ(target_.rebuild_reason, "diverged");
+  }
+  source_.Fail(absl::OkStatus());
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  EXPECT_EQ(target_.Committed(), UpTo(10));
+}
+
+TEST_F(ReflectorTest, ADamagedDatabaseIsPlayedFromTheBeginning) {
+  source_.Append(10);
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  LogCapture log;
+  bool damaged = true;
+  target_.FailWith([&] {
+    if (!damaged) return absl::OkStatus();
+    damaged = false;
+    return absl::DataLossError("damaged");
+  });
+  source_.Append(1);
+  ASSERT_TRUE(Applies(11));
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  EXPECT_EQ(target_.Committed(), UpTo(11));
+  EXPECT_EQ(log.States().front(), "current>rebuilding");
+}
+
+TEST_F(ReflectorTest, RebuildsWhenItIsTold) {
+  source_.Append(10);
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  reflector_->Rebuild();
+  ASSERT_TRUE(Eventually([&] {
+    absl::MutexLock lock(&target_.mutex);
+    return target_.published == 1;
+  }));
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  EXPECT_EQ(target_.Committed(), UpTo(10));
+  absl::MutexLock lock(&target_.mutex);
+  EXPECT_FALSE(target_.is_another_ledger);
+}
+
+TEST_F(ReflectorTest, ARebuildWhileTheLedgerIsBehindTakesTheLedgerAsItIs) {
+  source_.Append(10);
+  Start();
+  source_.Fail(ErrorWithReason(absl::StatusCode::kUnavailable, reason::kLedgerBehind, "behind"));
+  ASSERT_TRUE(Reaches(ReplicationState::kLedgerBehind));
+  reflector_->Rebuild();
+  ASSERT_TRUE(Eventually([&] { return target_.rebuilding(); }));
+  absl::MutexLock lock(&target_.mutex);
+  EXPECT_TRUE(target_.is_another_ledger);
+}
+
+TEST_F(ReflectorTest, ARebuildThatWasNotNeededIsGivenUpWhereTheLedgerIsPruned) {
+  source_.Append(10);
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  {
+    absl::MutexLock lock(&target_.mutex);
+    target_.may_give_up = true;
+  }
+  source_.Fail(
+      ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kLedgerPruned, "pruned"));
+  reflector_->Rebuild();
+  ASSERT_TRUE(Eventually([&] {
+    absl::MutexLock lock(&target_.mutex);
+    return !target_.rebuild_reason.empty() && !target_.plan;
+  }));
+  source_.Fail(absl::OkStatus());
+  source_.Append(1);
+  ASSERT_TRUE(Applies(11));
+  // From where the old one was.
+  EXPECT_EQ(source_.last_asked_after(), 11);
+}
+
+TEST_F(ReflectorTest, StopsAtAnEntryThatFailsAndTriesItAgain) {
+  source_.Append({"statement", "bad", "statement"});
+  LogCapture log;
+  Start();
+  ASSERT_TRUE(Eventually([&] { return reflector_->state().failures > 5; }));
+  const Reflector::State state = reflector_->state();
+  EXPECT_EQ(state.replication, ReplicationState::kEntryFailed);
+  EXPECT_EQ(state.failed_sequence, 2);
+  EXPECT_EQ(state.applied_sequence, 1);
+  EXPECT_THAT(std::string(state.error.message()), HasSubstr("ledger entry 2"));
+  EXPECT_THAT(std::string(reflector_->Readiness().message()), HasSubstr("ledger entry 2"));
+  EXPECT_THAT(log.States(), ElementsAre("starting>entry_failed"));
+}
+
+TEST_F(ReflectorTest, IsNotOutOfItWhenOnlyWhatComesBeforeGoesWell) {
+  // Each try reads, and takes, the transaction's beginning before its entry that fails.
+  source_.Append({kBeginMarker, "statement", "statement", "bad", kCommitMarker});
+  options_.max_entries_per_query = 1;
+  LogCapture log;
+  Start();
+  ASSERT_TRUE(Eventually([&] { return reflector_->state().failures > 10; }));
+  EXPECT_EQ(reflector_->state().failed_sequence, 4);
+  const std::vector<std::string> states = log.States();
+  EXPECT_EQ(states.back().substr(states.back().find('>')), ">entry_failed");
+  EXPECT_LE(states.size(), 2);
+}
+
+TEST_F(ReflectorTest, SkipsOnlyTheEntryThatStandsInTheWay) {
+  source_.Append({"statement", "bad", "statement", "bad", "statement"});
+  options_.min_retry_pause = options_.max_retry_pause = absl::Hours(1);
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kEntryFailed));
+  for (const int64_t other : {1, 3, 4}) {
+    const absl::Status refused = reflector_->SkipEntry(other);
+    EXPECT_EQ(refused.code(), absl::StatusCode::kFailedPrecondition);
+    EXPECT_THAT(std::string(refused.message()), HasSubstr("ledger entry 2"));
+  }
+  // At once, whatever the pause was.
+  ASSERT_TRUE(reflector_->SkipEntry(2).ok());
+  ASSERT_TRUE(Eventually([&] { return reflector_->state().failed_sequence == 4; }));
+  EXPECT_EQ(reflector_->state().applied_sequence, 3);
+  ASSERT_TRUE(reflector_->SkipEntry(4).ok());
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  EXPECT_EQ(reflector_->state().applied_sequence, 5);
+  EXPECT_EQ(reflector_->SkipEntry(4).code(), absl::StatusCode::kFailedPrecondition);
+  absl::MutexLock lock(&target_.mutex);
+  EXPECT_THAT(target_.skipped, ElementsAre(2, 4));
+}
+
+TEST_F(ReflectorTest, AFullDiskAndAnUnwritableDatabaseAreWaitedFor) {
+  source_.Append(5);
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  target_.FailWith([] { return absl::ResourceExhaustedError("the disk is full"); });
+  source_.Append(1);
+  ASSERT_TRUE(Reaches(ReplicationState::kDiskFull));
+  target_.FailWith([] { return absl::UnavailableError("cannot be written"); });
+  ASSERT_TRUE(Reaches(ReplicationState::kLdbUnavailable));
+  target_.FailWith(nullptr);
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  EXPECT_EQ(target_.Committed(), UpTo(6));
+}
+
+TEST_F(ReflectorTest, WaitsForADatabaseThatCannotBeOpened) {
+  source_.Append(5);
+  target_.open_error = absl::UnavailableError("cannot be opened");
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kLdbUnavailable));
+  {
+    absl::MutexLock lock(&target_.mutex);
+    target_.open_error = absl::OkStatus();
+  }
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  EXPECT_EQ(target_.Committed(), UpTo(5));
 }
 
 TEST_F(ReflectorTest, SkipsNothingWhateverFails) {
   std::mt19937 random(1);
+  std::vector<std::string> statements;
   for (int i = 0; i < 300; ++i) {
     if (random() % 4 == 0) {
-      source_.Append(kBeginMarker);
-      for (unsigned n = random() % 5 + 2; n > 0; --n) source_.Append("statement");
-      source_.Append(kCommitMarker);
+      statements.push_back(kBeginMarker);
+      for (unsigned n = random() % 5 + 2; n > 0; --n) statements.push_back("statement");
+      statements.push_back(kCommitMarker);
     } else {
-      source_.Append("statement");
+      statements.push_back("statement");
     }
   }
+  source_.Append(statements);
   options_.max_entries_per_query = 7;
-  source_.fail = [&] {
-    return random() % 3 == 0 ? absl::UnavailableError("away") : absl::OkStatus();
-  };
-  target_.fail = [&] {
-    return random() % 3 == 0 ? absl::InternalError("statement") : absl::OkStatus();
-  };
-  const int64_t last = source_.ledger.back().sequence;
-  clock_.on_sleep = [&](size_t n, absl::Notification* stop) {
-    if (target_.applied == last || n > 10000) stop->Notify();
-  };
-  Reflector reflector(&source_, &target_, &clock_, options_);
-  absl::Notification stop;
-  reflector.Run(&stop);
-  EXPECT_EQ(target_.committed, UpTo(last));
-}
-
-TEST_F(ReflectorTest, KnowsWhenItHadCaughtUp) {
-  const absl::Time start = clock_.now;
-  FillLedger(25);
-  options_.max_entries_per_query = 10;
-  // Reading takes time, in which more may come.
-  source_.on_read = [&] { clock_.now += absl::Seconds(1); };
-  RunUntilSleep(1);
-  EXPECT_TRUE(state_.caught_up());
-  EXPECT_EQ(state_.last_caught_up, start + absl::Seconds(2));
-  EXPECT_EQ(state_.last_success, start + absl::Seconds(2));
-}
-
-TEST_F(ReflectorTest, HasNotCaughtUpWhileThereIsMore) {
-  const absl::Time start = clock_.now;
-  FillLedger(25);
-  options_.max_entries_per_query = 10;
-  source_.on_read = [&] { clock_.now += absl::Seconds(1); };
-  target_.fail = [&] {
-    return target_.applied == 20 ? absl::ResourceExhaustedError("disk is full") : absl::OkStatus();
-  };
-  RunUntilSleep(1);
-  EXPECT_FALSE(state_.caught_up());
-  EXPECT_EQ(state_.applied_sequence, 20);
-  EXPECT_EQ(state_.last_caught_up, absl::nullopt);
-  EXPECT_EQ(state_.last_success, start + absl::Seconds(1));
-}
-
-TEST_F(ReflectorTest, HasNotCaughtUpWhileItFails) {
-  bool away = false;
-  source_.fail = [&] { return away ? absl::UnavailableError("away") : absl::OkStatus(); };
-  absl::Time last_success;
-  RunUntilSleep(20, [&](size_t n) {
-    if (n < 5) last_success = clock_.now;
-    away = n >= 5;
+  options_.max_retry_pause = absl::Milliseconds(1);
+  target_.FailWith([&] {
+    return random() % 3 == 0 ? absl::UnavailableError("cannot be written") : absl::OkStatus();
   });
-  EXPECT_FALSE(state_.caught_up());
-  EXPECT_EQ(state_.last_success, last_success);
-  EXPECT_EQ(state_.last_caught_up, last_success);
+  std::atomic<bool> ended{false};
+  std::thread fail([&] {
+    for (int i = 0; !ended; ++i) {
+      source_.Fail(i % 2 == 0 ? absl::UnavailableError("away") : absl::OkStatus());
+      absl::SleepFor(absl::Microseconds(500));
+    }
+    source_.Fail(absl::OkStatus());
+  });
+  Start();
+  const int64_t last = static_cast<int64_t>(statements.size());
+  EXPECT_TRUE(Applies(last));
+  ended = true;
+  fail.join();
+  EXPECT_EQ(target_.Committed(), UpTo(last));
 }
 
-TEST_F(ReflectorTest, LogsTheBeginningAndTheEndOfAFailureOnce) {
-  bool broken = true;
-  source_.fail = [&] { return broken ? absl::UnavailableError("ctldb away") : absl::OkStatus(); };
+TEST_F(ReflectorTest, IsReadyWhileItHadEverythingNotLongAgo) {
+  options_.ready_within = absl::Minutes(1);
+  source_.Fail(absl::UnavailableError("away"));
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kUpstreamUnavailable));
+  EXPECT_THAT(std::string(reflector_->Readiness().message()), HasSubstr("has not caught up"));
+  source_.Fail(absl::OkStatus());
+  ASSERT_TRUE(Eventually([&] { return reflector_->Readiness().ok(); }));
+  source_.Fail(absl::UnavailableError("away"));
+  ASSERT_TRUE(Reaches(ReplicationState::kUpstreamUnavailable));
+  EXPECT_TRUE(reflector_->Readiness().ok());
+  clock_.steady_moved_by = 61;
+  EXPECT_THAT(std::string(reflector_->Readiness().message()), HasSubstr("1m"));
+}
+
+TEST_F(ReflectorTest, AClockThatIsSetChangesNothing) {
+  source_.Append(5);
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
   LogCapture log;
-  RunUntilSleep(40, [&](size_t n) { broken = n < 10 || (n >= 20 && n < 30); });
-  const std::vector<std::string> failed = log.Events("replication_failed");
-  ASSERT_EQ(failed.size(), 2);
-  EXPECT_THAT(failed, Each(HasSubstr("ctldb away")));
-  const std::vector<std::string> recovered = log.Events("replication_recovered");
-  ASSERT_EQ(recovered.size(), 2);
-  EXPECT_THAT(recovered, Each(HasSubstr("failures=10")));
-  EXPECT_EQ(log.lines.size(), 4);
+  int64_t last = 5;
+  for (const int64_t seconds : {86400 * 365, -86400 * 365, 0}) {
+    clock_.set_by = seconds;
+    EXPECT_TRUE(reflector_->Readiness().ok());
+    source_.Append(5);
+    ASSERT_TRUE(Applies(last += 5));
+    EXPECT_TRUE(reflector_->Readiness().ok()) << reflector_->Readiness();
+  }
+  EXPECT_THAT(log.States(), SizeIs(0));
 }
 
-TEST_F(ReflectorTest, LogsAFailureOfAnotherKind) {
-  FillLedger(1);
-  size_t sleeps = 0;
-  source_.fail = [&] { return sleeps < 5 ? absl::UnavailableError("away") : absl::OkStatus(); };
-  target_.fail = [] { return absl::DataLossError("damaged"); };
-  LogCapture log;
-  RunUntilSleep(10, [&](size_t n) { sleeps = n; });
-  const std::vector<std::string> failed = log.Events("replication_failed");
-  ASSERT_EQ(failed.size(), 2);
-  EXPECT_THAT(failed[0], HasSubstr("away"));
-  EXPECT_THAT(failed[1], HasSubstr("damaged"));
-  EXPECT_THAT(log.Events("replication_recovered"), IsEmpty());
-  EXPECT_EQ(state_.failures, 10);
+TEST_F(ReflectorTest, LooksAfterTheTargetWhileThereIsNothingToApply) {
+  Start();
+  EXPECT_TRUE(Eventually([&] { return target_.idles > 5; }));
 }
 
-TEST_F(ReflectorTest, LogsNothingWhileAllIsWell) {
-  FillLedger(10);
-  LogCapture log;
-  RunUntilSleep(20);
-  EXPECT_THAT(log.lines, IsEmpty());
-}
-
-TEST_F(ReflectorTest, DoesNothingWhenStoppedBefore) {
-  FillLedger(1);
-  absl::Notification stop;
-  stop.Notify();
-  Reflector reflector(&source_, &target_, &clock_, options_);
-  reflector.Run(&stop);
-  EXPECT_THAT(source_.asked_after, IsEmpty());
+TEST_F(ReflectorTest, StopsDuringALongPause) {
+  options_.min_retry_pause = options_.max_retry_pause = absl::Hours(1);
+  source_.Append(1);
+  target_.FailWith([] { return absl::UnavailableError("cannot be written"); });
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kLdbUnavailable));
+  Stop();
 }
 
 TEST_F(ReflectorTest, StopsWhileItCatchesUp) {
-  FillLedger(100);
+  source_.Append(10000);
   options_.max_entries_per_query = 1;
-  absl::Notification stop;
-  source_.on_read = [&] {
-    if (source_.asked_after.size() == 10) stop.Notify();
-  };
-  Reflector reflector(&source_, &target_, &clock_, options_);
-  reflector.Run(&stop);
-  EXPECT_EQ(target_.committed, UpTo(10));
-  EXPECT_THAT(clock_.sleeps, IsEmpty());
-}
-
-TEST_F(ReflectorTest, StopsDuringALongSleep) {
-  options_.poll_interval = absl::Hours(1);
-  absl::Notification reading;
-  source_.on_read = [&] { reading.Notify(); };
-  Reflector reflector(&source_, &target_, Clock::Real(), options_);
-  absl::Notification stop;
-  std::thread thread([&] { reflector.Run(&stop); });
-  reading.WaitForNotification();
-  stop.Notify();
-  thread.join();
-  EXPECT_EQ(source_.asked_after.size(), 1);
-}
-
-TEST_F(ReflectorTest, StateIsReadWhileItRuns) {
-  FillLedger(1000);
-  options_.max_entries_per_query = 10;
-  clock_.on_sleep = [](size_t, absl::Notification* stop) { stop->Notify(); };
-  Reflector reflector(&source_, &target_, &clock_, options_);
-  absl::Notification stop;
-  std::thread thread([&] { reflector.Run(&stop); });
-  int64_t last_seen = 0;
-  while (last_seen < 1000) {
-    const int64_t seen = reflector.state().applied_sequence;
-    ASSERT_GE(seen, last_seen);
-    last_seen = seen;
-  }
-  thread.join();
+  Start();
+  ASSERT_TRUE(Eventually([&] { return reflector_->state().applied_sequence > 10; }));
+  Stop();
+  EXPECT_LT(reflector_->state().applied_sequence, 10000);
 }
 
 }  // namespace
