@@ -11,6 +11,7 @@
 #include "cli/import_command.h"
 #include "cli/limit_commands.h"
 #include "cli/read_commands.h"
+#include "cli/reflector_commands.h"
 #include "cli/schema_commands.h"
 #include "cli/service_commands.h"
 #include "cli/write_commands.h"
@@ -29,6 +30,7 @@ int main(int argc, char** argv) {
   commands.Add("Administer", ctlstore::cli::SchemaCommands());
   commands.Add("Limits", ctlstore::cli::LimitCommands());
   commands.Add("Writers", ctlstore::cli::WriterCommands());
+  commands.Add("Reflectors", ctlstore::cli::ReflectorCommands());
   commands.Add("Run one service", ctlstore::cli::ServiceCommands());
   return commands.Run(absl::MakeConstSpan(arguments).subspan(1), std::cout, std::cerr);
 }

@@ -11,6 +11,7 @@ from harness.load import FAMILY, GROUPED, MIRROR, SINGLE, Load
 from harness.refusals import KEY, RefusalTestCase
 from harness.snapshot import cell
 from harness.sqlite_content import read_ldb
+from harness.states import States
 from harness.values import upsert
 from harness.waiting import wait_until
 from harness.watch import FileWatcher
@@ -46,6 +47,19 @@ CTLDB_FAULTS = [
 ]
 
 
+# The same for what is compared with the ledger, played up to the LDB's sequence.
+STATE_FAULTS = [
+    (["UPDATE fam___other SET id = 10 WHERE id = 9"], "not as then: .'fam___other'"),
+    (["UPDATE _ldb_seq SET seq = seq - 1"], "is not at the edge of a ledger transaction"),
+    (["UPDATE _ldb_seq SET seq = seq + 1"], "is not at the edge of a ledger transaction"),
+    (["DROP TABLE fam___other"], "not as then: .'fam___other'"),
+    (
+        ["PRAGMA writable_schema = 1", "UPDATE sqlite_master SET rootpage = 2 WHERE rootpage > 2"],
+        "integrity_check says",
+    ),
+]
+
+
 class ComparisonTest(RefusalTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -77,6 +91,36 @@ class ComparisonTest(RefusalTestCase):
         self.assertTrue(
             any("no COMMIT" in line for line in differences(record, read_ldb(self.host.ldb_path)))
         )
+
+    def test_states_that_never_were_are_found(self) -> None:
+        self.client.mutate("fam", [upsert("other", {"id": 8}), upsert("other", {"id": 9})])
+        self.cluster.wait_until_caught_up()
+        self.assertEqual(self.host.reflector.terminate(), 0)
+        ledger = self.cluster.ctldb.snapshot().ledger
+        whole = self._tampered_copy("whole", [])
+        states = States()
+        states.look_at_file(whole, "whole")
+        self.assertEqual(states.assert_from(ledger), 1)
+        for number, (faults, wanted) in enumerate(STATE_FAULTS):
+            with self.subTest(wanted):
+                states = States()
+                tampered = self._tampered_copy(f"state{number}", faults)
+                with self.assertRaisesRegex(AssertionError, f"tampered: .*{wanted}"):
+                    states.look_at_file(tampered, "tampered")
+                    states.assert_from(ledger)
+        for number, (faults, wanted) in enumerate(
+            [
+                (["UPDATE _ldb_seq SET seq = seq - 4"], "but [0-9]+ was seen before"),
+                (["DELETE FROM fam___other"], "not what whole was"),
+                (["DROP TABLE _ldb_seq"], "there is nothing, but"),
+            ]
+        ):
+            with self.subTest(wanted):
+                states = States()
+                states.look_at_file(whole, "whole")
+                states.look_at_file(self._tampered_copy(f"later{number}", faults), "later")
+                with self.assertRaisesRegex(AssertionError, f"later: .*{wanted}"):
+                    states.assert_from(ledger)
 
     def test_what_a_load_must_find(self) -> None:
         load = Load(self.cluster, writers=2)

@@ -1,0 +1,303 @@
+"""kill -9 of a reflector, many times: after each its LDB is whole, and a state of the ctldb.
+
+Each test kills CTLSTORE_KILLS times (environment; a few by default).
+"""
+
+import os
+import random
+import shutil
+import sys
+import threading
+import time
+import unittest
+from pathlib import Path
+from typing import List
+
+from harness.case import E2eTestCase
+from harness.client import ExecutiveClient
+from harness.cluster import Cluster, Host
+from harness.sqlite_content import open_read_only, read_ldb_sequence
+from harness.states import States
+from harness.values import delete, table, upsert
+from harness.waiting import pause_briefly, wait_until
+
+KILLS = int(os.environ.get("CTLSTORE_KILLS", "25"))
+WRITERS = 3
+FAMILIES = ["first", "second"]
+
+# From a reflector that checkpoints after every commit to one that hardly does.
+CHECKPOINT_WAL_BYTES = [1, 64 << 10, 8 << 20]
+
+
+class KillTest(E2eTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        seed = int(os.environ.get("E2E_SEED", random.randrange(10**6)))
+        print(f"E2E_SEED={seed} CTLSTORE_KILLS={KILLS}", file=sys.stderr)
+        self.random = random.Random(seed)
+
+    def test_under_load(self) -> None:
+        cluster = self._start_cluster()
+        host = cluster.hosts[0]
+        victim = Victim(host, self.random)
+        writers = start_writers(cluster)
+        with Reading(host.ldb_path, victim.states):
+            for _ in range(KILLS):
+                # Always at work: much time between two commits would let most kills miss.
+                victim.start([*self._checkpointing(), "--poll_interval_ms=1"])
+                victim.kill_at_work()
+            victim.start([])
+            stop_writers(writers)
+            record = cluster.assert_all_same()
+        states = victim.states.assert_from(record.ledger)
+        self.assertGreater(states, KILLS // 2, "the reflector hardly got on between the kills")
+
+    def test_while_catching_up_from_the_beginning(self) -> None:
+        cluster = self._start_cluster()
+        host = cluster.hosts[0]
+        last = write_much(cluster)
+        victim = Victim(host, self.random)
+        in_the_middle = 0
+        for _ in range(KILLS):
+            flags = self._checkpointing()
+            flags.append(f"--max_entries_per_query={self.random.choice([10, 500, 10000])}")
+            victim.start(flags)
+            sequence = victim.kill_on_the_way_to(last)
+            in_the_middle += 0 < sequence < last
+            if sequence >= last:
+                remove_ldb(host)
+                victim.states.begin_anew()
+        victim.start([])
+        record = cluster.assert_all_same()
+        victim.states.assert_from(record.ledger)
+        self.assertGreater(in_the_middle, 0, "no kill met the work")
+
+    def _start_cluster(self) -> Cluster:
+        """With one host whose reflector does not run any more."""
+        cluster = self.start_cluster(executive_flags=["--enable_destructive_changes"])
+        for family in FAMILIES:
+            cluster.client().create_family(family)
+        create_tables(cluster.client())
+        cluster.wait_until_caught_up()
+        cluster.hosts[0].reflector.kill()
+        return cluster
+
+    def _checkpointing(self) -> List[str]:
+        return [f"--checkpoint_wal_bytes={self.random.choice(CHECKPOINT_WAL_BYTES)}"]
+
+
+class Victim:
+    """A host's reflector, killed again and again, and what its LDB was then."""
+
+    def __init__(self, host: Host, chance: random.Random) -> None:
+        self.states = States()
+        self._host = host
+        self._argv = list(host.reflector.argv)
+        self._random = chance
+        self._kills = 0
+        # From a start to the first commit, as it was the last time that it was waited for.
+        self._way_s = 0.1
+
+    def start(self, flags: List[str]) -> None:
+        self._host.reflector.argv = self._argv + flags
+        self._host.reflector.start()
+
+    def kill_at_work(self) -> int:
+        """Kills it anywhere between its start and some time after it got on."""
+        if self._random.random() < 0.3:
+            self._pause(self._way_s)
+        else:
+            begin = time.monotonic()
+            self._wait_for(self._sequence() + 1)
+            self._way_s = time.monotonic() - begin
+            self._pause(0.06)
+        return self.kill()
+
+    def kill_on_the_way_to(self, last: int) -> int:
+        """Kills it when it has come to any sequence up to `last`."""
+        sequence = self._sequence()
+        if self._random.random() < 0.3:
+            self._pause(self._way_s)
+        else:
+            begin = time.monotonic()
+            self._wait_for(self._random.randint(sequence, last))
+            self._way_s = time.monotonic() - begin
+        return self.kill()
+
+    def kill(self) -> int:
+        """Returns the LDB's sequence."""
+        reflector, path = self._host.reflector, self._host.ldb_path
+        if not reflector.running():
+            raise AssertionError(f"the reflector ended:\n{reflector.log_since_start()}")
+        reflector.kill()
+        self._kills += 1
+        where = f"after kill {self._kills} ({' '.join(reflector.argv[-2:])})"
+        if self._random.random() < 0.5:
+            return self.states.look_at_file(path, where)
+        # A reader puts the index of the WAL in order, which is then done for the reflector. Here,
+        # that has to do it itself.
+        copy = self._copy(path)
+        try:
+            return self.states.look_at_file(copy, f"{where}, a copy")
+        finally:
+            shutil.rmtree(copy.parent)
+
+    def _copy(self, path: Path) -> Path:
+        folder = path.parent / "copy"
+        folder.mkdir()
+        file = path.resolve()
+        for suffix in ("", "-wal"):
+            part = file.with_name(file.name + suffix)
+            if part.exists():
+                shutil.copy(part, folder / f"{path.name}{suffix}")
+        return folder / path.name
+
+    def _wait_for(self, sequence: int) -> None:
+        reflector = self._host.reflector
+
+        def there() -> bool:
+            assert reflector.running(), f"the reflector ended:\n{reflector.log_since_start()}"
+            return self._sequence() >= sequence
+
+        wait_until(there, f"the reflector gets to sequence {sequence}")
+
+    def _sequence(self) -> int:
+        return read_ldb_sequence(self._host.ldb_path)
+
+    def _pause(self, most_s: float) -> None:
+        threading.Event().wait(self._random.random() * most_s)
+
+
+class Reading(threading.Thread):
+    """Reads the LDB while a `with` block runs, whether a reflector runs or not."""
+
+    def __init__(self, path: Path, states: States) -> None:
+        super().__init__(daemon=True)
+        self._path = path
+        self._states = states
+        self._stopping = threading.Event()
+
+    def __enter__(self) -> "Reading":
+        self.start()
+        return self
+
+    def __exit__(self, *_exception) -> None:
+        self._stopping.set()
+        self.join(60)
+        assert not self.is_alive(), "the reader hangs"
+
+    def run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._look_for_a_while()
+        except Exception as error:  # pylint: disable=broad-except
+            self._states.add_fault(f"the reader cannot read: {error!r}")
+
+    def _look_for_a_while(self) -> None:
+        connection = open_read_only(self._path)
+        try:
+            for _ in range(50):
+                if self._stopping.is_set():
+                    return
+                self._states.look(connection, "a reader")
+                pause_briefly()
+        finally:
+            connection.close()
+
+
+class RoundWriter(threading.Thread):
+    """Rewrites its rows in two tables with the number of the round, one request a round.
+
+    Sometimes a request is of one mutation only, and sometimes it is large. One of the writers also
+    makes tables and drops them.
+    """
+
+    def __init__(self, number: int, client: ExecutiveClient, families: List[str]) -> None:
+        super().__init__(daemon=True)
+        self._number = number
+        self._client = client
+        self._families = families
+        self._stopping = threading.Event()
+        self.fault = ""
+
+    def stop(self) -> None:
+        self._stopping.set()
+        self.join(60)
+        assert not self.is_alive(), "a writer hangs"
+        assert not self.fault, self.fault
+
+    def run(self) -> None:
+        try:
+            round_number = 0
+            while not self._stopping.is_set():
+                round_number += 1
+                self._write(self._families[round_number % len(self._families)], round_number)
+        except Exception as error:  # pylint: disable=broad-except
+            self.fault = f"a writer failed: {error!r}"
+
+    def _write(self, family: str, number: int) -> None:
+        key = {"writer": self._number}
+        mutations = [upsert("mirror", {**key, "round": number})]
+        if number % 7:
+            filler = f"{number} " * (number % 40 if number % 20 else 5000)
+            for member in range(6):
+                row = {**key, "member": member}
+                if member == number % 6:
+                    mutations.append(delete("rounds", row))
+                else:
+                    row.update(round=number, filler=filler)
+                    mutations.append(upsert("rounds", row))
+        self._client.mutate(family, mutations)
+        if self._number == 0 and number % 25 == 0:
+            name = f"passing_{number}"
+            columns = [("id", "integer"), ("text", "string")]
+            self._client.create_table(table(family, name, columns, ["id"]))
+            self._client.mutate(family, [upsert(name, {"id": 1, "text": "passes"})])
+            self._client.drop_table(family, name)
+
+
+def create_tables(client: ExecutiveClient) -> None:
+    for family in FAMILIES:
+        columns = [("writer", "integer"), ("round", "integer")]
+        client.create_table(table(family, "mirror", columns, ["writer"]))
+        columns += [("member", "integer"), ("filler", "text")]
+        client.create_table(table(family, "rounds", columns, ["writer", "member"]))
+
+
+def start_writers(cluster: Cluster) -> List[RoundWriter]:
+    writers = [RoundWriter(i, cluster.client(), FAMILIES) for i in range(WRITERS)]
+    for writer in writers:
+        writer.start()
+    return writers
+
+
+def stop_writers(writers: List[RoundWriter]) -> None:
+    for writer in writers:
+        writer.stop()
+
+
+def write_much(cluster: Cluster) -> int:
+    """Fills a ledger in large requests and returns its last sequence."""
+    client = cluster.client()
+    sequence = 0
+    for number in range(250):
+        rows = [
+            upsert("rounds", {"writer": row % 37, "member": row % 101, "round": number})
+            for row in range(97 * number, 97 * (number + 1))
+        ]
+        rows += [upsert("mirror", {"writer": writer, "round": number}) for writer in range(2)]
+        sequence = client.mutate(FAMILIES[number % len(FAMILIES)], rows)
+    return sequence
+
+
+def remove_ldb(host: Host) -> None:
+    """The LDB with all that lies beside it."""
+    for path in host.ldb_path.parent.glob(f"{host.ldb_path.name}*"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+if __name__ == "__main__":
+    unittest.main()
