@@ -5,6 +5,7 @@
 
 #include <prometheus/collectable.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,9 +15,10 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/ldb/changelog.h"
 #include "common/ldb/ldb_writer.h"
-#include "common/ldb/reader.h"
 #include "common/rpc/metric_families.h"
+#include "reflector/local_database.h"
 #include "reflector/reflector.h"
 
 namespace prometheus {
@@ -25,17 +27,18 @@ class Registry;
 
 namespace ctlstore::reflector {
 
-// What happens, counted when it does. docs/metrics.md tells what each means and what to do about
-// it. Thread-safe. The registry must outlive it.
+// What happens to one local database, counted when it does, with its path as the label `ldb`.
+// docs/metrics.md tells what each means and what to do about it. Thread-safe. The registry must
+// outlive it.
 class ReflectorMetrics {
  public:
-  explicit ReflectorMetrics(prometheus::Registry* registry);
+  ReflectorMetrics(prometheus::Registry* registry, const std::string& ldb_path);
   ~ReflectorMetrics();
   ReflectorMetrics(const ReflectorMetrics&) = delete;
   ReflectorMetrics& operator=(const ReflectorMetrics&) = delete;
 
   // The ledger was read once.
-  void Read(const absl::Status& status, absl::Duration duration);
+  void Read(const absl::Status& status);
   // Entries were given to the local database, which committed `applied` of them, also where it
   // failed.
   void Applied(const absl::Status& status, absl::Duration duration,
@@ -46,22 +49,33 @@ class ReflectorMetrics {
   const std::unique_ptr<Impl> impl_;
 };
 
-// How things are, found out when it is asked for. Thread-safe.
+// How one local database is.
+struct LdbSample {
+  std::string path;
+  Reflector::State state;
+  LocalDatabase::Info info;
+  bool ready = false;
+  size_t queue_bytes = 0;
+  std::string upstream;
+  int64_t upstream_switches = 0;
+  int64_t ledger_gaps = 0;
+  ldb::Changelog::Counts changelog;
+  // How old it is at most, as any other program on this host sees it; negative where that is not
+  // known.
+  absl::Duration lag = -absl::Seconds(1);
+};
+
+// How all of them are, found out when it is asked for. Thread-safe.
 class ReflectorStates : public prometheus::Collectable {
  public:
-  // The functions are called from any thread. The clock must outlive it.
-  ReflectorStates(std::function<Reflector::State()> state, std::function<int64_t()> ledger_gaps,
-                  std::string ldb_path, Clock* clock);
+  // The function is called from any thread. The clock must outlive it.
+  ReflectorStates(std::function<std::vector<LdbSample>()> samples, Clock* clock);
 
   rpc::MetricFamilies Collect() const override;
 
  private:
-  const std::function<Reflector::State()> state_;
-  const std::function<int64_t()> ledger_gaps_;
-  const std::string ldb_path_;
+  const std::function<std::vector<LdbSample>()> samples_;
   Clock* const clock_;
-  // As any other program on this host reads it.
-  mutable ldb::Reader reader_;
 };
 
 }  // namespace ctlstore::reflector

@@ -3,110 +3,122 @@
 #include <glog/logging.h>
 #include <prometheus/registry.h>
 
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/string_view.h"
+#include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
-#include "absl/time/clock.h"
 #include "common/base/clock.h"
-#include "common/ctldb/ledger_reader.h"
 #include "common/rpc/metrics_server.h"
 #include "reflector/reflector_metrics.h"
+#include "reflector/replication.h"
+#include "reflector/upstreams.h"
 
 namespace ctlstore::reflector {
 namespace {
 
-class CtldbSource : public Reflector::Source {
- public:
-  CtldbSource(const ctldb::Target& target, const ctldb::ConnectionOptions& options,
-              ReflectorMetrics* metrics)
-      : reader_(target, options), metrics_(metrics) {}
+std::vector<UpstreamTarget> TargetsOf(const ReflectorRunner::Options& options) {
+  if (!options.upstreams.empty()) return options.upstreams;
+  UpstreamTarget ctldb;
+  ctldb.ctldb = options.ctldb;
+  return {ctldb};
+}
 
-  absl::StatusOr<std::vector<LedgerEntry>> ReadAfter(int64_t sequence, size_t max_entries,
-                                                     size_t max_bytes) override {
-    const absl::Time begin = absl::Now();
-    absl::StatusOr<ctldb::LedgerReader::Result> read =
-        reader_.ReadAfter({sequence, ""}, max_entries, max_bytes);
-    metrics_->Read(read.status(), absl::Now() - begin);
-    if (!read.ok()) return read.status();
-    return std::move(read->entries);
+absl::Status CheckLdbs(const std::vector<ReflectorRunner::Ldb>& ldbs) {
+  if (ldbs.empty()) return absl::InvalidArgumentError("there is no local database to keep");
+  for (size_t i = 0; i < ldbs.size(); ++i) {
+    for (size_t j = 0; j < i; ++j) {
+      if (ldbs[i].path == ldbs[j].path) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("the local database ", ldbs[i].path, " is there twice"));
+      }
+      if (!ldbs[i].changelog_path.empty() && ldbs[i].changelog_path == ldbs[j].changelog_path) {
+        return absl::InvalidArgumentError(
+            absl::StrCat("two local databases have the changelog ", ldbs[i].changelog_path));
+      }
+    }
   }
-
-  // Thread-safe.
-  int64_t gaps() const { return reader_.gaps(); }
-
- private:
-  ctldb::LedgerReader reader_;
-  ReflectorMetrics* const metrics_;
-};
-
-class LdbTarget : public Reflector::Target {
- public:
-  LdbTarget(ldb::LdbWriter* writer, ReflectorMetrics* metrics)
-      : writer_(writer), metrics_(metrics) {}
-
-  int64_t applied_sequence() const override { return writer_->applied_sequence(); }
-  int64_t received_sequence() const override { return writer_->received_sequence(); }
-  absl::Status Apply(absl::Span<const LedgerEntry> entries) override {
-    const absl::Time begin = absl::Now();
-    const ldb::LdbWriter::Applied before = writer_->applied();
-    absl::Status status = writer_->Apply(entries);
-    ldb::LdbWriter::Applied applied = writer_->applied();
-    applied.entries -= before.entries;
-    applied.transactions -= before.transactions;
-    metrics_->Applied(status, absl::Now() - begin, applied);
-    return status;
-  }
-
- private:
-  ldb::LdbWriter* const writer_;
-  ReflectorMetrics* const metrics_;
-};
+  return absl::OkStatus();
+}
 
 }  // namespace
 
 class ReflectorRunner::Impl {
  public:
-  Impl(const Options& options, std::unique_ptr<ldb::LdbWriter> writer)
-      : ready_within_(options.ready_within),
-        metrics_(&registry_),
-        source_(options.ctldb, options.connection, &metrics_),
-        writer_(std::move(writer)),
-        target_(writer_.get(), &metrics_),
-        reflector_(&source_, &target_, Clock::Real(), options.reflector),
-        states_([this] { return state(); }, [this] { return ledger_gaps(); }, options.ldb_path,
-                Clock::Real()),
-        thread_([this] { reflector_.Run(&stop_); }) {}
-
+  Impl() : states_([this] { return Samples(); }, Clock::Real()) {}
   ~Impl() { Stop(); }
 
-  Reflector::State state() const { return reflector_.state(); }
-  int64_t ledger_gaps() const { return source_.gaps(); }
-
-  absl::Status Readiness() const {
-    const Reflector::State state = reflector_.state();
-    const absl::string_view error = state.last_error.message();
-    const absl::string_view colon = error.empty() ? "" : ": ";
-    if (!state.last_caught_up.has_value()) {
-      return absl::UnavailableError(
-          absl::StrCat("the local database has not caught up with the ledger since the start, its "
-                       "sequence is ",
-                       state.applied_sequence, colon, error));
+  absl::Status Start(const Options& options) {
+    absl::Status status = CheckLdbs(options.ldbs);
+    if (!status.ok()) return status;
+    const std::vector<UpstreamTarget> targets = TargetsOf(options);
+    for (const Ldb& ldb : options.ldbs) {
+      Replication::Options replication;
+      replication.database.path = ldb.path;
+      replication.database.writer = options.writer;
+      replication.database.writer.families = ldb.families;
+      replication.reflector = options.reflector;
+      replication.changelog.path = ldb.changelog_path;
+      replication.changelog.max_bytes = options.changelog_max_bytes;
+      absl::StatusOr<std::unique_ptr<Upstreams>> source = MakeSource(options, targets);
+      if (!source.ok()) return source.status();
+      absl::StatusOr<std::unique_ptr<Replication>> created =
+          Replication::Create(replication, *std::move(source), &registry_, Clock::Real());
+      if (!created.ok()) return created.status();
+      replications_.push_back(*std::move(created));
     }
-    const absl::Duration age = absl::Now() - *state.last_caught_up;
-    if (age > ready_within_) {
-      return absl::UnavailableError(
-          absl::StrCat("the local database had all of the ledger ",
-                       absl::FormatDuration(absl::Trunc(age, absl::Seconds(1))),
-                       " ago, its sequence is ", state.applied_sequence, colon, error));
+    for (const std::unique_ptr<Replication>& replication : replications_) {
+      LOG(INFO) << "event=reflector_started upstreams="
+                << absl::StrJoin(targets, ",",
+                                 [](std::string* out, const UpstreamTarget& target) {
+                                   absl::StrAppend(out, target.ToString());
+                                 })
+                << " ldb=" << replication->path()
+                << " applied_sequence=" << replication->Status().applied_sequence;
+      replication->Begin();
     }
     return absl::OkStatus();
   }
+
+  std::vector<LdbStatus> Status() const {
+    std::vector<LdbStatus> statuses;
+    for (const auto& replication : replications_) statuses.push_back(replication->Status());
+    return statuses;
+  }
+
+  absl::StatusOr<Replication*> Find(absl::string_view path) const {
+    if (path.empty() && replications_.size() == 1) return replications_[0].get();
+    std::vector<std::string> paths;
+    for (const auto& replication : replications_) {
+      if (replication->path() == path) return replication.get();
+      paths.push_back(replication->path());
+    }
+    return absl::NotFoundError(absl::StrCat(
+        path.empty() ? "there are several local databases, name one"
+                     : absl::StrCat("the reflector does not keep ", path),
+        ": ", absl::StrJoin(paths, ", ")));
+  }
+
+  absl::Status Readiness() const {
+    for (const auto& replication : replications_) {
+      const absl::Status ready = replication->Readiness();
+      if (ready.ok() || replications_.size() == 1) {
+        if (!ready.ok()) return ready;
+        continue;
+      }
+      return absl::UnavailableError(absl::StrCat(replication->path(), ": ", ready.message()));
+    }
+    return absl::OkStatus();
+  }
+
+  int64_t ledger_gaps() const {
+    int64_t gaps = 0;
+    for (const auto& replication : replications_) gaps += replication->Sample().ledger_gaps;
+    return gaps;
+  }
+
+  prometheus::Registry* registry() { return &registry_; }
 
   absl::StatusOr<std::string> ServeMetrics(const rpc::HttpServer::Options& options) {
     absl::StatusOr<std::unique_ptr<rpc::MetricsServer>> server = rpc::MetricsServer::Start(
@@ -121,46 +133,68 @@ class ReflectorRunner::Impl {
     // Held to the end, so that every caller finds the work ended when its call returns.
     absl::MutexLock lock(&stop_mutex_);
     metrics_server_.reset();
-    if (stop_.HasBeenNotified()) return;
-    stop_.Notify();
-    thread_.join();
-    writer_.reset();
-    LOG(INFO) << "event=reflector_stopped applied_sequence=" << state().applied_sequence;
+    for (const auto& replication : replications_) replication->RequestStop();
+    for (const auto& replication : replications_) replication->Stop();
+    if (!stopped_ && !replications_.empty()) LOG(INFO) << "event=reflector_stopped";
+    stopped_ = true;
   }
 
  private:
-  const absl::Duration ready_within_;
+  static absl::StatusOr<std::unique_ptr<Upstreams>> MakeSource(
+      const Options& options, const std::vector<UpstreamTarget>& targets) {
+    @@SOURCE@@
+  }
+
+  std::vector<LdbSample> Samples() const {
+    std::vector<LdbSample> samples;
+    for (const auto& replication : replications_) samples.push_back(replication->Sample());
+    return samples;
+  }
+
   prometheus::Registry registry_;
-  ReflectorMetrics metrics_;
-  CtldbSource source_;
-  // Used by the thread alone until it has ended.
-  std::unique_ptr<ldb::LdbWriter> writer_;
-  LdbTarget target_;
-  Reflector reflector_;
+  // Not changed after Start().
+  std::vector<std::unique_ptr<Replication>> replications_;
   ReflectorStates states_;
   absl::Mutex stop_mutex_;
+  bool stopped_ ABSL_GUARDED_BY(stop_mutex_) = false;
   std::unique_ptr<rpc::MetricsServer> metrics_server_ ABSL_GUARDED_BY(stop_mutex_);
-  absl::Notification stop_;
-  // Last: it uses all of the others.
-  std::thread thread_;
 };
 
 absl::StatusOr<std::unique_ptr<ReflectorRunner>> ReflectorRunner::Start(const Options& options) {
-  absl::StatusOr<std::unique_ptr<ldb::LdbWriter>> writer =
-      ldb::LdbWriter::Open(options.ldb_path, options.writer);
-  if (!writer.ok()) return writer.status();
-  LOG(INFO) << "event=reflector_started ctldb=" << options.ctldb.ToString()
-            << " ldb=" << options.ldb_path << " applied_sequence=" << (*writer)->applied_sequence();
-  return std::unique_ptr<ReflectorRunner>(
-      new ReflectorRunner(std::make_unique<Impl>(options, *std::move(writer))));
+  auto impl = std::make_unique<Impl>();
+  absl::Status status = impl->Start(options);
+  if (!status.ok()) return status;
+  return std::unique_ptr<ReflectorRunner>(new ReflectorRunner(std::move(impl)));
 }
 
 ReflectorRunner::ReflectorRunner(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ReflectorRunner::~ReflectorRunner() = default;
 
-Reflector::State ReflectorRunner::state() const { return impl_->state(); }
-int64_t ReflectorRunner::ledger_gaps() const { return impl_->ledger_gaps(); }
+std::vector<LdbStatus> ReflectorRunner::Status() const { return impl_->Status(); }
+
+absl::Status ReflectorRunner::SkipEntry(absl::string_view ldb_path, int64_t sequence) {
+  absl::StatusOr<Replication*> replication = impl_->Find(ldb_path);
+  return replication.ok() ? (*replication)->SkipEntry(sequence) : replication.status();
+}
+
+absl::Status ReflectorRunner::Rebuild(absl::string_view ldb_path) {
+  absl::StatusOr<Replication*> replication = impl_->Find(ldb_path);
+  if (!replication.ok()) return replication.status();
+  (*replication)->Rebuild();
+  return absl::OkStatus();
+}
+
 absl::Status ReflectorRunner::Readiness() const { return impl_->Readiness(); }
+int64_t ReflectorRunner::ledger_gaps() const { return impl_->ledger_gaps(); }
+
+absl::StatusOr<ldb::ChangeFeed*> ReflectorRunner::Feed(absl::string_view ldb_path) {
+  absl::StatusOr<Replication*> replication = impl_->Find(ldb_path);
+  if (!replication.ok()) return replication.status();
+  return (*replication)->feed();
+}
+
+prometheus::Registry* ReflectorRunner::registry() { return impl_->registry(); }
+
 absl::StatusOr<std::string> ReflectorRunner::ServeMetrics(const rpc::HttpServer::Options& options) {
   return impl_->ServeMetrics(options);
 }
