@@ -23,8 +23,10 @@ namespace ctlstore::ldb {
 class Changelog : public ChangeListener {
  public:
   struct Options {
+    // Beside it, `<path>.state` remembers up to where it is complete. One changelog for one path.
     std::string path;
-    // A file that would pass this size is removed and begun anew.
+    // A file that would pass this size is removed and begun anew. A line longer than this has a
+    // file of its own.
     int64_t max_bytes = int64_t{1} << 20;
   };
 
@@ -34,7 +36,9 @@ class Changelog : public ChangeListener {
   Changelog& operator=(const Changelog&) = delete;
 
   // Goes on after the last line that is in the file. `applied_sequence` is the local database's:
-  // where that is further than when the file was last written, a jump comes first.
+  // where that is not the one for which the file was last written, a jump comes first. To be called
+  // before the first change, and again where the local database is another one from now on: then
+  // there is always a jump.
   void Attach(int64_t applied_sequence);
 
   void Committing(absl::Span<const Change> changes) override;

@@ -29,13 +29,14 @@ uint64_t FreshnessKeyHash(absl::Span<const ValueView> key);
 std::string FreshnessPagePath(absl::string_view ldb_path);
 
 // Writes the page. The epoch is odd from Committing() to Committed() or CommitFailed(), and from
-// the writer's end on, so that a page is trusted only while its writer is at work. Used by one
-// thread.
+// the writer's end on. A writer that is killed between commits leaves it even: nothing changes then
+// until the next writer comes, which counts everything as changed. Used by one thread.
 class FreshnessPageWriter : public ChangeListener {
  public:
   // Takes over the page at `path`, or makes a new one where there is none that fits. `identity` (16
   // bytes) is the local database's own. Those who have mapped the page see that anything may have
-  // changed. UNAVAILABLE, RESOURCE_EXHAUSTED (no space) where it cannot be written.
+  // changed. The caller holds the local database's lock. INVALID_ARGUMENT for another identity's
+  // size; UNAVAILABLE, RESOURCE_EXHAUSTED (no space) where the page cannot be written.
   static absl::StatusOr<std::unique_ptr<FreshnessPageWriter>> Open(const std::string& path,
                                                                    absl::string_view identity,
                                                                    int64_t applied_sequence);
@@ -55,10 +56,15 @@ class FreshnessPageWriter : public ChangeListener {
 
 // A reader's view of the page. Thread-safe, never blocks, and no state of the file makes it crash
 // but one: the file must not be made shorter, which its writer never does.
+//
+// To read something that can be kept: mark() and an even epoch(), then a read transaction that
+// begins after them, then the same epoch() again. Later, when the epoch is another even one:
+// ChangesSince() that mark, and epoch() again; what is not named then is as it was.
 class FreshnessPageView {
  public:
   // NOT_FOUND where there is none, FAILED_PRECONDITION where it is not a page of this format or of
-  // this local database.
+  // this local database, INVALID_ARGUMENT for an identity that is not 16 bytes, UNAVAILABLE where
+  // it cannot be read.
   static absl::StatusOr<std::unique_ptr<FreshnessPageView>> Open(const std::string& path,
                                                                  absl::string_view identity);
   ~FreshnessPageView();
@@ -71,6 +77,13 @@ class FreshnessPageView {
   uint64_t epoch() const;
 
   int64_t applied_sequence() const;
+
+  // Grows whenever anything of the table may have changed, be it known by key or not.
+  uint64_t TableVersion(uint64_t table_hash) const;
+
+  // Whether the path still leads to the page that is mapped. When it does not, the page will not be
+  // kept up to date much longer, or is not any more. A system call: to be asked now and then.
+  bool InPlace() const;
 
   // Up to where changes have been looked at.
   struct Mark {
@@ -90,8 +103,8 @@ class FreshnessPageView {
     };
     std::vector<Key> keys;
   };
-  // What has changed since `*since`, which moves on to now. Made for one caller's mark at a time;
-  // says `everything` where the ring has been overrun.
+  // What has changed since `*since`, which moves on to now; `everything` where the ring has been
+  // overrun. Keys and tables come as often as they were changed. At most 65,536 in all.
   void ChangesSince(Mark* since, Changed* changed) const;
 
  private:
