@@ -41,17 +41,32 @@ class LdbFiles {
 
   // Keeps a damaged local database, with its WAL, under `<path>.damaged` for those who want to look
   // at it, in place of an earlier one. Links where it can: the path still leads to the file. To be
-  // called before Publish().
+  // called before Publish(), and while this process has no connection to the file: where it has to
+  // be copied, SQLite's locks of this process on it are given up.
   absl::Status KeepDamaged();
 
-  // Removes the files of generations that the path does not lead to, when they were replaced at
-  // least `age` ago: readers that still look into the old one open its WAL only in the beginning.
-  // Also to be called after a start, for what a crash has left.
+  // How long an old local database stays. A reader opens a file's WAL when it first reads, and
+  // looks every second whether the path leads to another file; one of ours never goes on with a
+  // file that was replaced before it had opened all of it.
+  static constexpr absl::Duration kKeepOld = absl::Seconds(30);
+
+  // Removes what the path does not lead to: generations that were never put in place, but for the
+  // one of the last NewGeneration(); and those that were replaced, with what stood beside a plain
+  // file at the path, when that was at least `age` ago. The time is that of the link; where the
+  // clock was set back it counts anew. Also to be called after a start, for what a crash has left.
   absl::Status RemoveOld(absl::Duration age);
 
  private:
+  // Removes generations that were never in place.
+  absl::Status RemoveUnpublished();
+
+  // Gives the link the time that it is now.
+  absl::Status StampLink(const std::string& link) const;
+
   const std::string path_;
   Clock* const clock_;
+  // The number of the generation that is being built; -1 for none.
+  int64_t building_ = -1;
 };
 
 }  // namespace ctlstore::ldb
