@@ -98,7 +98,7 @@ class DevSystem::Impl {
     reflector::ReflectorRunner::Options reflector_options = options.reflector;
     reflector_options.ctldb = ctldb_;
     reflector_options.connection = options.connection;
-    reflector_options.ldb_path = ldb_path_;
+    reflector_options.ldbs = {{ldb_path_, {}, ""}};
     absl::StatusOr<std::unique_ptr<reflector::ReflectorRunner>> reflector =
         reflector::ReflectorRunner::Start(reflector_options);
     if (!reflector.ok()) return reflector.status();
@@ -136,7 +136,7 @@ class DevSystem::Impl {
       }
       if (absl::Now() < deadline) continue;
       const absl::Status heartbeat = heartbeat_->state().last_error;
-      const absl::Status reflector = reflector_->state().last_error;
+      const absl::Status reflector = reflector_->Status().front().error;
       return absl::DeadlineExceededError(
           !heartbeat.ok()   ? absl::StrCat("the heartbeat cannot write: ", heartbeat.message())
           : !reflector.ok() ? absl::StrCat("the reflector cannot go on: ", reflector.message())

@@ -41,10 +41,12 @@ std::vector<Command> ServiceCommands() {
           {"executive/", "common/ctldb/", "common/rpc/server_flags", "common/rpc/metrics_flags"},
           {}, executive::RunExecutive),
       Service("reflector", "Runs a reflector: keeps this host's copy up with the ledger",
-              "Plays the ledger of a ctldb (--ctldb) into this host's local database (--ldb).\n"
+              "Plays the ledger of a ctldb (--ctldb), or as executives stream it (--upstream),\n"
+              "into this host's local database (--ldb).\n"
               "One reflector writes a local database; any number of programs read it.",
-              {"reflector/", "common/ctldb/", "common/ldb/", "common/rpc/metrics_flags"}, {},
-              reflector::RunReflector),
+              {"reflector/", "common/ctldb/", "common/ldb/", "common/rpc/metrics_flags",
+               "common/rpc/server_flags"},
+              ChannelFlags(), reflector::RunReflector),
       Service("sidecar", "Runs a sidecar: serves reads of this host's copy by gRPC",
               "Serves the Sidecar API on this host's local database (--ldb), for programs that\n"
               "do not read the file themselves.",
