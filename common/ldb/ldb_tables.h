@@ -1,5 +1,5 @@
-// The local database's own tables, as both its writer and its readers know them. They are those of
-// the Go ctlstore, whose readers can therefore read our files (docs/formats.md).
+// The local database's own tables, as both its writer and its readers know them. The first two are
+// those of the Go ctlstore, whose readers can therefore read our files (docs/formats.md).
 
 #ifndef CTLSTORE_COMMON_LDB_LDB_TABLES_H_
 #define CTLSTORE_COMMON_LDB_LDB_TABLES_H_
@@ -21,6 +21,23 @@ inline constexpr char kReadLastUpdate[] =
     "SELECT timestamp FROM _ldb_last_update WHERE name = 'ledger'";
 inline constexpr char kWriteLastUpdate[] =
     "REPLACE INTO _ldb_last_update (name, timestamp) VALUES ('ledger', ?)";
+
+// What else belongs to the position, and to the file as a whole, by name.
+inline constexpr char kCreateStateTable[] =
+    "CREATE TABLE IF NOT EXISTS _ldb_state (name TEXT PRIMARY KEY NOT NULL, value)";
+inline constexpr char kReadState[] = "SELECT value FROM _ldb_state WHERE name = ?";
+// 16 random bytes.
+inline constexpr char kStateIdentity[] = "identity";
+// The families that are kept, sorted, with commas between them; '' for all.
+inline constexpr char kStateFamilies[] = "families";
+// The digest of the last applied entry (common/schema/ledger_position.h), which is valid only where
+// `sequence` is that of _ldb_seq: other programs know of that one only.
+inline constexpr char kStateSequence[] = "sequence";
+inline constexpr char kStateDigest[] = "digest";
+
+// The entries that were gone over by an operator's will.
+inline constexpr char kCreateSkippedTable[] =
+    "CREATE TABLE IF NOT EXISTS _ldb_skipped (seq INTEGER PRIMARY KEY, time TEXT, error TEXT)";
 
 // What the heartbeat writes: row `heartbeat` of family `ctlstore`, table `heartbeats`, is a Unix
 // time in nanoseconds.

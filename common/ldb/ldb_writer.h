@@ -3,8 +3,6 @@
 #ifndef CTLSTORE_COMMON_LDB_LDB_WRITER_H_
 #define CTLSTORE_COMMON_LDB_LDB_WRITER_H_
 
-#include <sys/types.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -18,6 +16,7 @@
 #include "absl/types/span.h"
 #include "common/base/clock.h"
 #include "common/ldb/changes.h"
+#include "common/ldb/wal_status.h"
 #include "common/schema/ledger_entry.h"
 #include "common/schema/ledger_position.h"
 
@@ -98,7 +97,8 @@ class LdbWriter {
   // after applied_position().
   //   FAILED_PRECONDITION, INTERNAL, INVALID_ARGUMENT with ENTRY_FAILED: an entry cannot be
   //                        applied, see failed_sequence(); the message does not show its values.
-  //                        INVALID_ARGUMENT is for the markers of a ledger transaction.
+  //                        INVALID_ARGUMENT where the markers of a ledger transaction do not fit,
+  //                        or where it cannot be told which family a statement is for.
   //   INVALID_ARGUMENT     without a reason: the entries are not in order.
   //   FAILED_PRECONDITION  with LDB_REPLACED: the path leads to another file, or to none, or
   //                        another program has written to the file.
@@ -120,22 +120,8 @@ class LdbWriter {
   // Entries ever skipped in this LDB.
   int64_t skipped_entries() const;
 
-  // How the WAL is.
-  struct Wal {
-    int64_t bytes = 0;
-    // Checkpoints since Open(): those that emptied the WAL, those that a reader kept from it, and
-    // those that failed.
-    int64_t checkpoints = 0;
-    int64_t blocked_checkpoints = 0;
-    int64_t failed_checkpoints = 0;
-    // The first one that was blocked since the last one that was not, and by which process, where
-    // the system tells.
-    absl::optional<absl::Time> blocked_since;
-    absl::optional<pid_t> blocked_by;
-    // How long the last checkpoint took.
-    absl::Duration last_checkpoint;
-  };
-  // Thread-safe.
+  // How the WAL is. Thread-safe.
+  using Wal = WalStatus;
   Wal wal() const;
 
   // To be called every second or so while nothing is applied: checkpoints what a reader was in the

@@ -14,6 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/ldb/ldb_tables.h"
 #include "common/ldb/ldb_test_util.h"
+#include "common/schema/errors.h"
 #include "common/schema/table_schema.h"
 #include "common/sql/ledger_statements.h"
 #include "common/sql/random_data.h"
@@ -210,27 +211,39 @@ TEST_F(LdbWriterTest, SequencesMustRiseButMayJump) {
   EXPECT_TRUE(writer->Apply({{10, "", Upsert("y", 1)}}).ok());
 }
 
-TEST_F(LdbWriterTest, BrokenMarkersAreRefusedAndNothingIsApplied) {
-  std::unique_ptr<LdbWriter> writer = OpenWriter(path_);
-  ASSERT_TRUE(writer->Apply({{1, "", kCreate}}).ok());
-  const std::vector<std::vector<LedgerEntry>> broken = {
-      {{2, "", kCommitMarker}},
-      {{2, "", Upsert("x", 1)}, {3, "", kCommitMarker}},
-      {{2, "", kBeginMarker}, {3, "", Upsert("x", 1)}, {4, "", kBeginMarker}},
-      {{2, "", kBeginMarker}, {3, "", kCommitMarker}, {4, "", kCommitMarker}},
-      {{2, "", Upsert("x", 1)}, {3, "", kBeginMarker}, {4, "", "--- begin"}},
+TEST_F(LdbWriterTest, BrokenMarkersAreRefusedAndWhatStandsBeforeThemIsApplied) {
+  struct Broken {
+    std::vector<LedgerEntry> entries;
+    int64_t failed;
+    int64_t applied;
   };
-  for (const std::vector<LedgerEntry>& entries : broken) {
-    EXPECT_EQ(writer->Apply(entries).code(), absl::StatusCode::kInvalidArgument);
-    EXPECT_EQ(writer->applied_sequence(), 1);
-    EXPECT_EQ(writer->received_sequence(), 1);
-    EXPECT_EQ(Table(), Rows{});
+  const std::vector<Broken> all = {
+      {{{2, "", kCommitMarker}}, 2, 1},
+      {{{2, "", Upsert("x", 1)}, {3, "", kCommitMarker}}, 3, 2},
+      {{{2, "", kBeginMarker}, {3, "", Upsert("x", 1)}, {4, "", kBeginMarker}}, 4, 1},
+      {{{2, "", kBeginMarker}, {3, "", kCommitMarker}, {4, "", kCommitMarker}}, 4, 3},
+      {{{2, "", Upsert("x", 1)}, {3, "", kBeginMarker}, {4, "", "--- begin"}}, 4, 2},
+  };
+  for (size_t i = 0; i < all.size(); ++i) {
+    const std::string path = folder_.Path(absl::StrCat("broken", i, ".db"));
+    std::unique_ptr<LdbWriter> writer = OpenWriter(path);
+    ASSERT_TRUE(writer->Apply({{1, "", kCreate}}).ok());
+    const absl::Status status = writer->Apply(all[i].entries);
+    EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_EQ(ErrorReason(status), reason::kEntryFailed);
+    EXPECT_EQ(writer->failed_sequence(), all[i].failed);
+    EXPECT_EQ(writer->applied_sequence(), all[i].applied);
+    EXPECT_EQ(writer->received_sequence(), all[i].applied);
+    EXPECT_EQ(QueryFile(path, kReadSequence), (Rows{{Value::Integer(all[i].applied)}}));
   }
   // Also when the first marker came in an earlier call; it is forgotten with the error.
+  std::unique_ptr<LdbWriter> writer = OpenWriter(path_);
+  ASSERT_TRUE(writer->Apply({{1, "", kCreate}}).ok());
   ASSERT_TRUE(writer->Apply({{2, "", kBeginMarker}, {3, "", Upsert("x", 1)}}).ok());
   EXPECT_EQ(writer->Apply({{4, "", kBeginMarker}}).code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(writer->received_sequence(), 1);
   ASSERT_TRUE(writer->Apply({{2, "", Upsert("y", 1)}}).ok());
+  EXPECT_EQ(writer->failed_sequence(), absl::nullopt);
   EXPECT_EQ(Table(), (Rows{{Value::Text("y"), Value::Integer(1)}}));
   // A ledger transaction of nothing is one.
   ASSERT_TRUE(writer->Apply({{3, "", kBeginMarker}, {4, "", kCommitMarker}}).ok());
@@ -245,21 +258,25 @@ TEST_F(LdbWriterTest, ATransactionWithoutAnEndIsGivenUpAtALimit) {
   ASSERT_TRUE(writer->Apply({{3, "", Upsert(std::string(6000, 'x'), 1)}}).ok());
   const absl::Status status = writer->Apply({{4, "", Upsert(std::string(6000, 'y'), 1)}});
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
-  EXPECT_THAT(std::string(status.message()), HasSubstr("begins with entry 2"));
+  EXPECT_EQ(ErrorReason(status), reason::kEntryFailed);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("ledger entry 2: "));
+  EXPECT_EQ(writer->failed_sequence(), 2);
   EXPECT_EQ(writer->received_sequence(), 1);
-  // Nothing of such a call is applied, also not what is complete.
+  // What is complete in such a call is applied.
   EXPECT_EQ(writer
                 ->Apply({{2, "", Upsert("x", 1)},
                          {3, "", kBeginMarker},
                          {4, "", Upsert(std::string(12000, 'x'), 1)}})
                 .code(),
             absl::StatusCode::kInvalidArgument);
-  EXPECT_EQ(writer->applied_sequence(), 1);
+  EXPECT_EQ(writer->failed_sequence(), 3);
+  EXPECT_EQ(writer->applied_sequence(), 2);
+  EXPECT_EQ(writer->received_sequence(), 2);
   // With its end it may be larger.
   EXPECT_TRUE(writer
-                  ->Apply({{2, "", kBeginMarker},
-                           {3, "", Upsert(std::string(12000, 'x'), 1)},
-                           {4, "", kCommitMarker}})
+                  ->Apply({{3, "", kBeginMarker},
+                           {4, "", Upsert(std::string(12000, 'x'), 1)},
+                           {5, "", kCommitMarker}})
                   .ok());
 }
 
@@ -513,7 +530,10 @@ TEST_F(LdbWriterTest, TheWalIsMovedIntoTheDatabaseWhenItIsLarge) {
 }
 
 TEST_F(LdbWriterTest, AWriteThatTheSystemRefusesChangesNothing) {
-  std::unique_ptr<LdbWriter> writer = OpenWriter(path_);
+  LdbWriter::Options options;
+  options.max_commit_entries = 100000;
+  options.max_commit_time = absl::InfiniteDuration();
+  std::unique_ptr<LdbWriter> writer = OpenWriter(path_, options);
   ledger_.Add(kCreate);
   ledger_.Add(Upsert("x", 1));
   ASSERT_TRUE(writer->Apply(ledger_.Take()).ok());
