@@ -31,10 +31,6 @@ bool HasReason(const absl::Status& status, absl::string_view reason) {
   return ErrorReason(status) == std::string(reason);
 }
 
-bool operator!=(const absl::optional<ldb::FileIdentity>& a, const ldb::FileIdentity& b) {
-  return !a.has_value() || *a != b;
-}
-
 // Why it is built anew, which decides what becomes of the old one.
 enum class Cause {
   // The old one is as good as the new one.

@@ -136,10 +136,10 @@ absl::Status InvalidFlag(absl::string_view flag, absl::string_view message) {
 absl::StatusOr<std::vector<ReflectorRunner::Ldb>> LdbsFromFlags() {
   const std::string several = absl::GetFlag(FLAGS_ldbs);
   if (!several.empty()) {
-    for (const auto& [flag, value] : {std::make_pair("ldb", absl::GetFlag(FLAGS_ldb)),
-                                      std::make_pair("families", absl::GetFlag(FLAGS_families)),
-                                      std::make_pair("changelog_path",
-                                                     absl::GetFlag(FLAGS_changelog_path))}) {
+    for (const auto& [flag, value] :
+         {std::make_pair("ldb", absl::GetFlag(FLAGS_ldb)),
+          std::make_pair("families", absl::GetFlag(FLAGS_families)),
+          std::make_pair("changelog_path", absl::GetFlag(FLAGS_changelog_path))}) {
       if (!value.empty()) {
         return InvalidFlag(flag, "is for one local database; with --ldbs say it there");
       }

@@ -26,10 +26,10 @@ const Histogram::BucketBoundaries kSeconds = {0.0005, 0.001, 0.0025, 0.005, 0.01
                                               0.1,    0.25,  0.5,    1,     2.5,  5,     10};
 
 constexpr ReplicationState kStates[] = {
-    ReplicationState::kStarting,      ReplicationState::kCatchingUp,
-    ReplicationState::kCurrent,       ReplicationState::kUpstreamUnavailable,
-    ReplicationState::kLedgerBehind,  ReplicationState::kNeedsSnapshot,
-    ReplicationState::kEntryFailed,   ReplicationState::kDiskFull,
+    ReplicationState::kStarting,       ReplicationState::kCatchingUp,
+    ReplicationState::kCurrent,        ReplicationState::kUpstreamUnavailable,
+    ReplicationState::kLedgerBehind,   ReplicationState::kNeedsSnapshot,
+    ReplicationState::kEntryFailed,    ReplicationState::kDiskFull,
     ReplicationState::kLdbUnavailable, ReplicationState::kRebuilding};
 
 prometheus::Family<Counter>& CounterFamily(prometheus::Registry* registry, const char* name,
@@ -156,19 +156,19 @@ rpc::MetricFamilies ReflectorStates::Collect() const {
                         "ledger");
   Family caught_up = gauge("ctlstore_reflector_caught_up",
                            "Whether the last try succeeded and went to the ledger's end");
-  Family failures = gauge("ctlstore_reflector_failures", "Tries that failed since the last success");
+  Family failures =
+      gauge("ctlstore_reflector_failures", "Tries that failed since the last success");
   Family last_success = gauge("ctlstore_reflector_last_success_timestamp_seconds",
                               "When the ledger was last read and applied, as Unix time");
-  Family last_caught_up =
-      gauge("ctlstore_reflector_last_caught_up_timestamp_seconds",
-            "When the local database last had all of the ledger, as Unix time");
+  Family last_caught_up = gauge("ctlstore_reflector_last_caught_up_timestamp_seconds",
+                                "When the local database last had all of the ledger, as Unix time");
   Family gaps = counter("ctlstore_reflector_ledger_gaps_total",
                         "Gaps in the ledger's sequences that were accepted");
-  Family queue = gauge("ctlstore_reflector_queue_bytes",
-                       "What was read of the ledger and is not applied yet");
+  Family queue =
+      gauge("ctlstore_reflector_queue_bytes", "What was read of the ledger and is not applied yet");
   Family upstream = gauge("ctlstore_reflector_upstream_info", "1 for the upstream in use");
-  Family switches = counter("ctlstore_reflector_upstream_switches_total",
-                            "How often another upstream was taken");
+  Family switches =
+      counter("ctlstore_reflector_upstream_switches_total", "How often another upstream was taken");
   Family ldb_bytes = gauge("ctlstore_reflector_ldb_bytes", "Size of the local database's file");
   Family wal_bytes = gauge("ctlstore_reflector_ldb_wal_bytes", "Size of the local database's WAL");
   Family checkpoints =
@@ -194,8 +194,8 @@ rpc::MetricFamilies ReflectorStates::Collect() const {
     ready.Add(sample, sample.ready ? 1 : 0);
     const int64_t sequence = sample.info.applied_sequence;
     applied.Add(sample, static_cast<double>(sequence));
-    lag_sequences.Add(sample, static_cast<double>(std::max<int64_t>(
-                                  0, sample.state.ledger_sequence - sequence)));
+    lag_sequences.Add(
+        sample, static_cast<double>(std::max<int64_t>(0, sample.state.ledger_sequence - sequence)));
     if (sample.lag >= absl::ZeroDuration()) lag.Add(sample, Seconds(sample.lag));
     caught_up.Add(sample, sample.state.caught_up ? 1 : 0);
     failures.Add(sample, static_cast<double>(sample.state.failures));
@@ -231,10 +231,11 @@ rpc::MetricFamilies ReflectorStates::Collect() const {
   }
 
   rpc::MetricFamilies families;
-  for (const Family* each :
-       {&state, &ready, &applied, &lag_sequences, &lag, &behind, &caught_up, &failures,
-        &last_success, &last_caught_up, &gaps, &queue, &upstream, &switches, &ldb_bytes, &wal_bytes,
-        &checkpoints, &blocked, &rebuilds, &rebuild_sequence, &skipped, &lines, &rotations}) {
+  for (const Family* each : {&state,     &ready,       &applied,  &lag_sequences, &lag,
+                             &behind,    &caught_up,   &failures, &last_success,  &last_caught_up,
+                             &gaps,      &queue,       &upstream, &switches,      &ldb_bytes,
+                             &wal_bytes, &checkpoints, &blocked,  &rebuilds,      &rebuild_sequence,
+                             &skipped,   &lines,       &rotations}) {
     if (!each->family().metric.empty()) families.push_back(each->family());
   }
   return families;

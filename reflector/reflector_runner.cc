@@ -94,10 +94,10 @@ class ReflectorRunner::Impl {
       if (replication->path() == path) return replication.get();
       paths.push_back(replication->path());
     }
-    return absl::NotFoundError(absl::StrCat(
-        path.empty() ? "there are several local databases, name one"
-                     : absl::StrCat("the reflector does not keep ", path),
-        ": ", absl::StrJoin(paths, ", ")));
+    return absl::NotFoundError(
+        absl::StrCat(path.empty() ? "there are several local databases, name one"
+                                  : absl::StrCat("the reflector does not keep ", path),
+                     ": ", absl::StrJoin(paths, ", ")));
   }
 
   absl::Status Readiness() const {
@@ -142,7 +142,12 @@ class ReflectorRunner::Impl {
  private:
   static absl::StatusOr<std::unique_ptr<Upstreams>> MakeSource(
       const Options& options, const std::vector<UpstreamTarget>& targets) {
-    @@SOURCE@@
+    CtldbSource::Options o;
+    o.poll_interval = options.poll_interval;
+    o.poll_jitter = options.poll_jitter;
+    o.ledger.first_sequence = options.ledger_first_sequence;
+    return std::make_unique<Upstreams>(
+        std::make_unique<CtldbSource>(targets[0].ctldb, options.connection, o, Clock::Real()));
   }
 
   std::vector<LdbSample> Samples() const {

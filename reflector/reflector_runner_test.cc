@@ -119,8 +119,10 @@ class ReflectorRunnerTest : public ::testing::TestWithParam<ctldb::Target::Kind>
       options_.ctldb.kind = ctldb::Target::Kind::kSqlite;
       options_.ctldb.path = folder_ + "/ctldb.db";
     }
-    options_.ldb_path = folder_ + "/ldb.db";
-    options_.reflector.poll_interval = absl::Milliseconds(10);
+    ldb_path_ = folder_ + "/ldb.db";
+    options_.ldbs = {{ldb_path_, {}, ""}};
+    options_.poll_interval = absl::Milliseconds(10);
+    options_.reflector.idle_interval = absl::Milliseconds(20);
     options_.reflector.max_retry_pause = absl::Milliseconds(200);
     options_.reflector.max_entries_per_query = 7;
   }
@@ -144,6 +146,14 @@ class ReflectorRunnerTest : public ::testing::TestWithParam<ctldb::Target::Kind>
     const auto address = runner_->ServeMetrics(options);
     EXPECT_TRUE(address.ok()) << address.status();
     return address.value_or("");
+  }
+
+  // Of the first local database.
+  LdbStatus Status() const { return runner_->Status().front(); }
+
+  // A metric of the first local database.
+  absl::optional<double> Metric(const rpc::testing::Metrics& metrics, const std::string& name) {
+    return metrics.Get(absl::StrCat(name, "{ldb=\"", ldb_path_, "\"}"));
   }
 
   void OpenCtldb() {
@@ -208,9 +218,9 @@ class ReflectorRunnerTest : public ::testing::TestWithParam<ctldb::Target::Kind>
   }
 
   void WaitUntilApplied() {
-    ldb::Reader reader(options_.ldb_path);
+    ldb::Reader reader(ldb_path_);
     const absl::Status status = reader.WaitForSequence(last_sequence_, absl::Now() + kPatience);
-    ASSERT_TRUE(status.ok()) << status << "; " << runner_->state().last_error;
+    ASSERT_TRUE(status.ok()) << status << "; " << Status().error;
   }
 
   std::vector<std::string> CtldbRows() {
@@ -231,7 +241,7 @@ class ReflectorRunnerTest : public ::testing::TestWithParam<ctldb::Target::Kind>
   std::vector<std::string> LdbRows(const std::string& family = "geo",
                                    const std::string& table = "places") {
     std::vector<std::string> rows;
-    ldb::Reader reader(options_.ldb_path);
+    ldb::Reader reader(ldb_path_);
     ldb::RowIterator iterator = reader.ListRows(family, table, {});
     while (iterator.Next()) {
       std::vector<ValueView> row;
@@ -249,6 +259,7 @@ class ReflectorRunnerTest : public ::testing::TestWithParam<ctldb::Target::Kind>
   }
 
   std::string folder_;
+  std::string ldb_path_;
   ReflectorRunner::Options options_;
   std::unique_ptr<ctldb::ConnectionPool> pool_;
   std::unique_ptr<ReflectorRunner> runner_;
@@ -270,7 +281,7 @@ TEST_P(ReflectorRunnerTest, TheLdbSaysTheSameAsTheCtldb) {
   StartReflector();
   WaitUntilApplied();
   ExpectSameRows();
-  EXPECT_EQ(runner_->state().applied_sequence, last_sequence_);
+  EXPECT_EQ(Status().applied_sequence, last_sequence_);
   EXPECT_EQ(runner_->ledger_gaps(), 0);
 }
 
@@ -286,7 +297,7 @@ TEST_P(ReflectorRunnerTest, ChangesArriveWhileItRuns) {
   ASSERT_TRUE(added.ok()) << added.status();
   last_sequence_ = *added;
   WaitUntilApplied();
-  const auto schema = ldb::Reader(options_.ldb_path).GetTable("geo", "places");
+  const auto schema = ldb::Reader(ldb_path_).GetTable("geo", "places");
   ASSERT_TRUE(schema.ok()) << schema.status();
   EXPECT_TRUE(schema->FindField("extra").has_value());
   EXPECT_EQ(LdbRows().size(), CtldbRows().size());
@@ -308,15 +319,15 @@ TEST_P(ReflectorRunnerTest, GoesOnWhereItStopped) {
 
 TEST_P(ReflectorRunnerTest, WaitsForACtldbThatHasNoTablesYet) {
   StartReflector();
-  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 2; }));
-  EXPECT_FALSE(runner_->state().last_error.ok());
+  ASSERT_TRUE(Eventually([&] { return Status().failures > 2; }));
+  EXPECT_FALSE(Status().error.ok());
   OpenCtldb();
   CreatePlaces();
   WritePlaces("a", 5, "name");
   WaitUntilApplied();
   ExpectSameRows();
-  EXPECT_TRUE(Eventually([&] { return runner_->state().failures == 0; }));
-  EXPECT_TRUE(runner_->state().last_error.ok());
+  EXPECT_TRUE(Eventually([&] { return Status().failures == 0; }));
+  EXPECT_TRUE(Status().error.ok());
 }
 
 TEST_P(ReflectorRunnerTest, PlaysALedgerThatAGoExecutiveWrote) {
@@ -343,9 +354,9 @@ TEST_P(ReflectorRunnerTest, PlaysALedgerThatAGoExecutiveWrote) {
               ElementsAre("text it's|integer 1|null|null|null",
                           "text y|integer -9223372036854775808|decimal -0.25|bytes |"
                           "text line\nline"));
-  EXPECT_EQ(ldb::Reader(options_.ldb_path).GetTable("fam", "gone").status().code(),
+  EXPECT_EQ(ldb::Reader(ldb_path_).GetTable("fam", "gone").status().code(),
             absl::StatusCode::kNotFound);
-  const auto position = ldb::Reader(options_.ldb_path).GetPosition();
+  const auto position = ldb::Reader(ldb_path_).GetPosition();
   ASSERT_TRUE(position.ok()) << position.status();
   EXPECT_EQ(position->applied_sequence, 12);
   EXPECT_EQ(position->applied_entry_time,
@@ -370,9 +381,9 @@ TEST_P(ReflectorRunnerTest, AStatementThatDoesNotRunIsNotSkipped) {
   AppendRaw(2, "REPLACE INTO fam___nowhere (\"a\") VALUES(1)");
   AppendRaw(3, "REPLACE INTO fam___tbl (\"a\") VALUES(3)");
   StartReflector();
-  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 2; }));
-  EXPECT_LT(runner_->state().applied_sequence, 2);
-  EXPECT_THAT(std::string(runner_->state().last_error.message()), HasSubstr("ledger entry 2"));
+  ASSERT_TRUE(Eventually([&] { return Status().failures > 2; }));
+  EXPECT_LT(Status().applied_sequence, 2);
+  EXPECT_THAT(std::string(Status().error.message()), HasSubstr("ledger entry 2"));
   // Somebody mends the ledger: it goes on by itself.
   {
     const auto lease = Lease();
@@ -399,7 +410,7 @@ TEST_P(ReflectorRunnerTest, ASecondReflectorOnTheSameLdbSaysWhoHasIt) {
 
 TEST_P(ReflectorRunnerTest, ADamagedLdbIsRefused) {
   OpenCtldb();
-  std::ofstream(options_.ldb_path) << std::string(8192, 'x');
+  std::ofstream(ldb_path_) << std::string(8192, 'x');
   const auto runner = ReflectorRunner::Start(options_);
   EXPECT_EQ(runner.status().code(), absl::StatusCode::kDataLoss) << runner.status();
 }
@@ -443,7 +454,7 @@ TEST_P(ReflectorRunnerTest, TellsPrometheusHowItDoes) {
 TEST_P(ReflectorRunnerTest, IsReadyOnceItHasCaughtUp) {
   StartReflector();
   const std::string address = ServeMetrics();
-  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 0; }));
+  ASSERT_TRUE(Eventually([&] { return Status().failures > 0; }));
   EXPECT_EQ(runner_->Readiness().code(), absl::StatusCode::kUnavailable);
   auto answer = rpc::testing::Ask(address, "/readyz");
   ASSERT_TRUE(answer.ok()) << answer.status();
@@ -479,7 +490,7 @@ TEST_P(ReflectorRunnerTest, IsNotReadyWhenItFallsBehind) {
   const double errors =
       metrics->Get(R"(ctlstore_reflector_errors_total{reason="INTERNAL",step="apply"})")
           .value_or(0);
-  EXPECT_GE(errors, 1) << runner_->state().last_error;
+  EXPECT_GE(errors, 1) << Status().error;
 
   const auto lease = Lease();
   ASSERT_TRUE(lease.ok()) << lease.status();
@@ -495,7 +506,7 @@ TEST_P(ReflectorRunnerTest, StopMayBeCalledAgain) {
   StartReflector();
   runner_->Stop();
   runner_->Stop();
-  EXPECT_EQ(runner_->state().applied_sequence, 0);
+  EXPECT_EQ(Status().applied_sequence, 0);
 }
 
 class ReflectorOnMariadbTest : public ReflectorRunnerTest {};
@@ -513,9 +524,9 @@ TEST_P(ReflectorOnMariadbTest, CatchesUpAfterTheServerWasAway) {
   WaitUntilApplied();
 
   mariadb->server()->Stop();
-  ASSERT_TRUE(Eventually([&] { return runner_->state().failures > 1; }));
-  EXPECT_EQ(runner_->state().last_error.code(), absl::StatusCode::kUnavailable)
-      << runner_->state().last_error;
+  ASSERT_TRUE(Eventually([&] { return Status().failures > 1; }));
+  EXPECT_EQ(Status().error.code(), absl::StatusCode::kUnavailable)
+      << Status().error;
   EXPECT_GE(
       rpc::testing::ScrapeOne(
           address, R"(ctlstore_reflector_errors_total{reason="CTLDB_UNAVAILABLE",step="read"})")

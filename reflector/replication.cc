@@ -6,9 +6,10 @@
 
 namespace ctlstore::reflector {
 
-absl::StatusOr<std::unique_ptr<Replication>> Replication::Create(
-    const Options& options, std::unique_ptr<Upstreams> source, prometheus::Registry* registry,
-    Clock* clock) {
+absl::StatusOr<std::unique_ptr<Replication>> Replication::Create(const Options& options,
+                                                                 std::unique_ptr<Upstreams> source,
+                                                                 prometheus::Registry* registry,
+                                                                 Clock* clock) {
   std::unique_ptr<Replication> replication(
       new Replication(options, std::move(source), registry, clock));
   Replication* const self = replication.get();
@@ -21,9 +22,8 @@ absl::StatusOr<std::unique_ptr<Replication>> Replication::Create(
   database.listeners.push_back(
       {&self->feed_, [self](int64_t sequence) { self->feed_.Attach(sequence); }});
   if (self->changelog_ != nullptr) {
-    database.listeners.push_back({self->changelog_.get(), [self](int64_t sequence) {
-                                    self->changelog_->Attach(sequence);
-                                  }});
+    database.listeners.push_back(
+        {self->changelog_.get(), [self](int64_t sequence) { self->changelog_->Attach(sequence); }});
   }
   absl::StatusOr<std::unique_ptr<LocalDatabase>> locked = LocalDatabase::Lock(database);
   if (!locked.ok()) return locked.status();
