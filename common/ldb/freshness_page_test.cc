@@ -694,19 +694,51 @@ TEST(FreshnessPageTest, ProcessesMissNoChangeAlsoWhenWritersAreKilled) {
   }
 }
 
+TEST(FreshnessPageTest, EntriesThatAreBeingOverwrittenAreNotTaken) {
+  TestFolder folder;
+  const std::string path = folder.Path("page");
+  OpenPage(path).reset();
+  std::string page = ReadAll(path);
+  const uint64_t head = 60000;
+  const uint64_t reserved = 70000;
+  page.replace(96, 8, reinterpret_cast<const char*>(&head), 8);
+  page.replace(104, 8, reinterpret_cast<const char*>(&reserved), 8);
+  WriteAll(path, page);
+  auto view = OpenView(path);
+  FreshnessPageView::Mark safe = view->mark();
+  FreshnessPageView::Mark overwritten = safe;
+  safe.ring = reserved - kRing;
+  overwritten.ring = safe.ring - 1;
+  EXPECT_FALSE(ChangesSince(*view, &safe).everything);
+  EXPECT_TRUE(ChangesSince(*view, &overwritten).everything);
+  EXPECT_EQ(overwritten.ring, head);
+}
+
 TEST(FreshnessPageTest, EntriesThatAreOverwrittenWhileTheyAreReadAreNotTaken) {
   TestFolder folder;
   auto writer = OpenPage(folder.Path("page"));
   auto view = OpenView(folder.Path("page"));
+  // Entry number n is key n modulo kKeys: another one than the entry that it overwrites.
+  constexpr int kCommits = 23;
+  constexpr int64_t kKeysOfCommit = 3000;
+  constexpr int64_t kKeys = kCommits * kKeysOfCommit;
+  std::vector<TestChanges> commits(kCommits);
+  std::vector<uint64_t> hashes;
+  for (TestChanges& changes : commits) {
+    for (int i = 0; i < kKeysOfCommit; ++i) {
+      changes.Key(1, "one", static_cast<int64_t>(hashes.size()));
+      hashes.push_back(KeyHash(static_cast<int64_t>(hashes.size())));
+    }
+  }
   std::atomic<bool> stop{false};
   std::thread reader([&] {
     std::mt19937 random(1);
     FreshnessPageView::Mark mark = view->mark();
     FreshnessPageView::Changed changed;
     int named = 0;
-    while (named < 50) {
-      // Near the end of what the ring holds, where it is overwritten next.
-      const uint64_t behind = random() % kRing;
+    while (named < 30) {
+      // Where the ring is overwritten soon.
+      const uint64_t behind = kRing / 2 + random() % (kRing / 2);
       while (view->mark().ring - mark.ring < behind) std::this_thread::yield();
       const uint64_t first = mark.ring;
       view->ChangesSince(&mark, &changed);
@@ -714,17 +746,13 @@ TEST(FreshnessPageTest, EntriesThatAreOverwrittenWhileTheyAreReadAreNotTaken) {
       ++named;
       ASSERT_EQ(changed.keys.size(), mark.ring - first);
       for (size_t i = 0; i < changed.keys.size(); ++i) {
-        ASSERT_EQ(changed.keys[i].key, KeyHash(static_cast<int64_t>(first + i)));
+        ASSERT_EQ(changed.keys[i].key, hashes[(first + i) % kKeys]);
       }
     }
     stop = true;
   });
-  int64_t number = 0;
-  const TestChanges none;
-  while (!stop && !HasFailure()) {
-    TestChanges changes;
-    for (int i = 0; i < 3000; ++i, ++number) changes.Key(number, "one", number);
-    changes.Commit(writer.get(), number);
+  for (int64_t i = 0; !stop && !HasFailure(); ++i) {
+    commits[i % kCommits].Commit(writer.get(), i);
   }
   reader.join();
 }
