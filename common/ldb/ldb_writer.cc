@@ -13,6 +13,7 @@
 #include "common/ldb/change_recorder.h"
 #include "common/ldb/family_filter.h"
 #include "common/ldb/file_identity.h"
+#include "common/ldb/freshness_page_keeper.h"
 #include "common/ldb/ldb_state.h"
 #include "common/ldb/ledger_markers.h"
 #include "common/ldb/statement_applier.h"
@@ -38,8 +39,9 @@ absl::Status WithMessage(const absl::Status& status, absl::string_view message) 
 
 // What is wrong with the file or the system, and not with an entry.
 bool IsOfTheFile(const absl::Status& status) {
-  return absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
-         absl::IsDataLoss(status);
+  return (absl::IsUnavailable(status) || absl::IsResourceExhausted(status) ||
+          absl::IsDataLoss(status)) &&
+         ErrorReason(status) != reason::kWalFull;
 }
 
 absl::Status Replaced(absl::string_view message) {
@@ -130,8 +132,10 @@ class LdbWriter::Impl {
     wal.max_bytes = options_.max_wal_bytes;
     wal.warn_reader_after = options_.warn_reader_after;
     wal.clock = options_.clock;
-    wal_ = std::make_unique<WalKeeper>(
-        path_, sqlite3_db_filename(connection_->database->handle(), "main"), wal);
+    const std::string file_path = sqlite3_db_filename(connection_->database->handle(), "main");
+    wal_ = std::make_unique<WalKeeper>(path_, file_path, wal);
+    page_ = std::make_unique<FreshnessPageKeeper>(file_path, identity_, options_.clock);
+    page_->Attach(applied_position_.sequence);
     return absl::OkStatus();
   }
 
@@ -173,7 +177,10 @@ class LdbWriter::Impl {
   absl::Status Idle() {
     absl::Status status = Connect();
     if (status.ok()) status = wal_->Idle(connection_->database.get());
-    if (status.ok()) GiveBackMemory();
+    if (status.ok()) {
+      page_->Attach(applied_position_.sequence);
+      GiveBackMemory();
+    }
     return AfterUse(status);
   }
 
@@ -199,10 +206,15 @@ class LdbWriter::Impl {
     return absl::OkStatus();
   }
 
-  // Drops a connection that may not know any more what is in the file.
   absl::Status AfterUse(const absl::Status& status) {
-    if (IsOfTheFile(status)) connection_.reset();
+    if (IsOfTheFile(status)) Disconnect();
     return status;
+  }
+
+  // Drops a connection that may not know any more what is in the file.
+  void Disconnect() {
+    connection_.reset();
+    page_->Detach();
   }
 
   // SQLite would go on to write to a file that nobody can open any more.
@@ -297,7 +309,10 @@ class LdbWriter::Impl {
     if (!status.ok()) return status;
     absl::StatusOr<int64_t> sequence = connection_->state->ReadSequence();
     if (!sequence.ok()) return sequence.status();
-    if (*sequence == applied_position_.sequence) return absl::OkStatus();
+    if (*sequence == applied_position_.sequence) {
+      page_->Attach(applied_position_.sequence);
+      return absl::OkStatus();
+    }
     // Another writer that does not take our lock. What it has applied is not applied again.
     const int64_t expected = applied_position_.sequence;
     absl::StatusOr<LedgerPosition> position = connection_->state->ReadPosition();
@@ -340,16 +355,15 @@ class LdbWriter::Impl {
     absl::StatusOr<LedgerPosition> position = connection_->state->WritePosition(last);
     if (!position.ok()) return position.status();
     const absl::Span<const Change> changes = connection_->changes->changes();
-    for (ChangeListener* listener : options_.listeners) listener->Committing(changes);
+    Committing(changes);
     absl::Status status = connection_->commit->Run();
     if (!status.ok()) {
+      page_->CommitFailed();
       for (ChangeListener* listener : options_.listeners) listener->CommitFailed();
       return status;
     }
     applied_position_ = *std::move(position);
-    for (ChangeListener* listener : options_.listeners) {
-      listener->Committed(changes, applied_position_.sequence);
-    }
+    Committed(changes);
     connection_->changes->Clear(/*rolled_back=*/false);
     return status;
   }
@@ -374,8 +388,20 @@ class LdbWriter::Impl {
     // What was committed stays so; the next commit tries again, over a new connection.
     LOG(WARNING) << "event=ldb_checkpoint_failed path=" << path_ << " error=\"" << status << "\"";
     if (absl::IsDataLoss(status)) return status;
-    connection_.reset();
+    Disconnect();
     return Connect();
+  }
+
+  // The page is untrusted for as short a time as can be.
+  void Committing(absl::Span<const Change> changes) {
+    for (ChangeListener* listener : options_.listeners) listener->Committing(changes);
+    page_->Committing(changes);
+  }
+  void Committed(absl::Span<const Change> changes) {
+    page_->Committed(changes, applied_position_.sequence);
+    for (ChangeListener* listener : options_.listeners) {
+      listener->Committed(changes, applied_position_.sequence);
+    }
   }
 
   // For a position that was not reached here.
@@ -383,10 +409,8 @@ class LdbWriter::Impl {
     applied_position_ = position;
     const Change everything{Change::Kind::kEverything, position.sequence, nullptr, {}, {}};
     const absl::Span<const Change> changes(&everything, 1);
-    for (ChangeListener* listener : options_.listeners) {
-      listener->Committing(changes);
-      listener->Committed(changes, position.sequence);
-    }
+    Committing(changes);
+    Committed(changes);
   }
 
   absl::Status EntryFailed(const LedgerEntry& entry, const absl::Status& status) {
@@ -417,6 +441,7 @@ class LdbWriter::Impl {
   // Null after an error of the file.
   std::unique_ptr<Connection> connection_;
   std::unique_ptr<WalKeeper> wal_;
+  std::unique_ptr<FreshnessPageKeeper> page_;
   TransactionSplitter splitter_;
 
   LedgerPosition applied_position_;
