@@ -3,6 +3,7 @@
 #include <glog/logging.h>
 #include <prometheus/registry.h>
 
+#include <functional>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -10,9 +11,12 @@
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/clock.h"
+#include "common/rpc/instance_name.h"
 #include "common/rpc/metrics_server.h"
+#include "reflector/ctldb_source.h"
 #include "reflector/reflector_metrics.h"
 #include "reflector/replication.h"
+#include "reflector/stream_source.h"
 #include "reflector/upstreams.h"
 
 namespace ctlstore::reflector {
@@ -61,10 +65,10 @@ class ReflectorRunner::Impl {
       replication.reflector = options.reflector;
       replication.changelog.path = ldb.changelog_path;
       replication.changelog.max_bytes = options.changelog_max_bytes;
-      absl::StatusOr<std::unique_ptr<Upstreams>> source = MakeSource(options, targets);
-      if (!source.ok()) return source.status();
+      Source source = MakeSource(options, targets);
+      replication.ledger_gaps = std::move(source.ledger_gaps);
       absl::StatusOr<std::unique_ptr<Replication>> created =
-          Replication::Create(replication, *std::move(source), &registry_, Clock::Real());
+          Replication::Create(replication, std::move(source.upstreams), &registry_, Clock::Real());
       if (!created.ok()) return created.status();
       replications_.push_back(*std::move(created));
     }
@@ -140,14 +144,41 @@ class ReflectorRunner::Impl {
   }
 
  private:
-  static absl::StatusOr<std::unique_ptr<Upstreams>> MakeSource(
-      const Options& options, const std::vector<UpstreamTarget>& targets) {
-    CtldbSource::Options o;
-    o.poll_interval = options.poll_interval;
-    o.poll_jitter = options.poll_jitter;
-    o.ledger.first_sequence = options.ledger_first_sequence;
-    return std::make_unique<Upstreams>(
-        std::make_unique<CtldbSource>(targets[0].ctldb, options.connection, o, Clock::Real()));
+  struct Source {
+    std::unique_ptr<Upstreams> upstreams;
+    // Lives as long as the upstreams.
+    std::function<int64_t()> ledger_gaps;
+  };
+
+  static Source MakeSource(const Options& options, const std::vector<UpstreamTarget>& targets) {
+    CtldbSource::Options ctldb;
+    ctldb.poll_interval = options.poll_interval;
+    ctldb.poll_jitter = options.poll_jitter;
+    ctldb.ledger.first_sequence = options.ledger_first_sequence;
+    StreamSource::Options stream;
+    stream.channel = options.channel;
+    stream.instance = rpc::InstanceName();
+    Source source;
+    std::vector<std::unique_ptr<LedgerSource>> sources;
+    std::vector<const CtldbSource*> ctldbs;
+    for (const UpstreamTarget& target : targets) {
+      if (target.is_stream()) {
+        sources.push_back(
+            std::make_unique<StreamSource>(target.stream_address, stream, Clock::Real()));
+      } else {
+        auto polled =
+            std::make_unique<CtldbSource>(target.ctldb, options.connection, ctldb, Clock::Real());
+        ctldbs.push_back(polled.get());
+        sources.push_back(std::move(polled));
+      }
+    }
+    source.upstreams = std::make_unique<Upstreams>(std::move(sources), Upstreams::Options());
+    source.ledger_gaps = [ctldbs] {
+      int64_t gaps = 0;
+      for (const CtldbSource* ctldb : ctldbs) gaps += ctldb->gaps();
+      return gaps;
+    };
+    return source;
   }
 
   std::vector<LdbSample> Samples() const {

@@ -152,6 +152,9 @@ class ReflectorRunnerTest : public ::testing::TestWithParam<ctldb::Target::Kind>
   LdbStatus Status() const { return runner_->Status().front(); }
 
   // A metric of the first local database.
+  absl::optional<double> Scrape(const std::string& address, const std::string& name) {
+    return rpc::testing::ScrapeOne(address, absl::StrCat(name, "{ldb=\"", ldb_path_, "\"}"));
+  }
   absl::optional<double> Metric(const rpc::testing::Metrics& metrics, const std::string& name) {
     return metrics.Get(absl::StrCat(name, "{ldb=\"", ldb_path_, "\"}"));
   }
@@ -423,26 +426,33 @@ TEST_P(ReflectorRunnerTest, TellsPrometheusHowItDoes) {
   StartReflector();
   const std::string address = ServeMetrics();
   ASSERT_TRUE(Eventually([&] {
-    return rpc::testing::ScrapeOne(address, "ctlstore_reflector_caught_up") == 1 &&
-           rpc::testing::ScrapeOne(address, "ctlstore_reflector_applied_sequence") ==
-               last_sequence_;
+    return Scrape(address, "ctlstore_reflector_caught_up") == 1 &&
+           Scrape(address, "ctlstore_reflector_applied_sequence") == last_sequence_;
   }));
   const auto metrics = rpc::testing::Scrape(address);
   ASSERT_TRUE(metrics.ok()) << metrics.status();
-  EXPECT_EQ(metrics->Get("ctlstore_reflector_entries_applied_total"), last_sequence_);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_entries_applied_total"), last_sequence_);
   // The table, and two requests.
-  EXPECT_EQ(metrics->Get("ctlstore_reflector_transactions_applied_total"), 3);
-  EXPECT_EQ(metrics->Get("ctlstore_reflector_failures"), 0);
-  EXPECT_EQ(metrics->Get("ctlstore_reflector_ledger_gaps_total"), 0);
-  EXPECT_GT(metrics->Get("ctlstore_reflector_read_seconds_count").value_or(0), 0);
-  EXPECT_GT(metrics->Get("ctlstore_reflector_apply_seconds_count").value_or(0), 0);
-  EXPECT_GT(metrics->Get("ctlstore_reflector_ldb_bytes").value_or(0), 0);
-  EXPECT_GT(metrics->Get("ctlstore_reflector_ldb_wal_bytes").value_or(0), 0);
-  EXPECT_GE(metrics->Get("ctlstore_reflector_lag_seconds").value_or(-1), 0);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_transactions_applied_total"), 3);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_failures"), 0);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_ledger_gaps_total"), 0);
+  EXPECT_GE(Metric(*metrics, "ctlstore_reflector_commits_total").value_or(0), 1);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_ready"), 1);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_lag_sequences"), 0);
+  EXPECT_EQ(metrics->Get(absl::StrCat("ctlstore_reflector_state{ldb=\"", ldb_path_,
+                                      "\",state=\"current\"}")),
+            1);
+  EXPECT_EQ(metrics->Get(absl::StrCat("ctlstore_reflector_upstream_info{ldb=\"", ldb_path_,
+                                      "\",upstream=\"", options_.ctldb.ToString(), "\"}")),
+            1);
+  EXPECT_GT(Metric(*metrics, "ctlstore_reflector_apply_seconds_count").value_or(0), 0);
+  EXPECT_GT(Metric(*metrics, "ctlstore_reflector_ldb_bytes").value_or(0), 0);
+  EXPECT_GT(Metric(*metrics, "ctlstore_reflector_ldb_wal_bytes").value_or(0), 0);
+  EXPECT_GE(Metric(*metrics, "ctlstore_reflector_lag_seconds").value_or(-1), 0);
   const double now = absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch());
   for (const char* time : {"ctlstore_reflector_last_success_timestamp_seconds",
                            "ctlstore_reflector_last_caught_up_timestamp_seconds"}) {
-    const double seconds = metrics->Get(time).value_or(0);
+    const double seconds = Metric(*metrics, time).value_or(0);
     EXPECT_GT(seconds, now - absl::ToDoubleSeconds(kPatience)) << time;
     EXPECT_LE(seconds, now) << time;
   }
@@ -461,7 +471,7 @@ TEST_P(ReflectorRunnerTest, IsReadyOnceItHasCaughtUp) {
   EXPECT_EQ(answer->status, 503);
   EXPECT_THAT(answer->body, HasSubstr("has not caught up"));
   EXPECT_EQ(rpc::testing::ScrapeOne(address, "ctlstore_ready"), 0);
-  EXPECT_EQ(rpc::testing::ScrapeOne(address, "ctlstore_reflector_caught_up"), 0);
+  EXPECT_EQ(Scrape(address, "ctlstore_reflector_caught_up"), 0);
 
   OpenCtldb();
   ASSERT_TRUE(Eventually([&] { return runner_->Readiness().ok(); }));
@@ -471,7 +481,7 @@ TEST_P(ReflectorRunnerTest, IsReadyOnceItHasCaughtUp) {
 }
 
 TEST_P(ReflectorRunnerTest, IsNotReadyWhenItFallsBehind) {
-  options_.ready_within = absl::Milliseconds(500);
+  options_.reflector.ready_within = absl::Milliseconds(500);
   OpenCtldb();
   AppendRaw(1, "CREATE TABLE fam___tbl (\"a\" INTEGER, PRIMARY KEY(\"a\"));");
   StartReflector();
@@ -485,11 +495,12 @@ TEST_P(ReflectorRunnerTest, IsNotReadyWhenItFallsBehind) {
   const auto metrics = rpc::testing::Scrape(address);
   ASSERT_TRUE(metrics.ok()) << metrics.status();
   EXPECT_EQ(metrics->Get("ctlstore_ready"), 0);
-  EXPECT_EQ(metrics->Get("ctlstore_reflector_caught_up"), 0);
-  EXPECT_GE(metrics->Get("ctlstore_reflector_failures").value_or(0), 1);
-  const double errors =
-      metrics->Get(R"(ctlstore_reflector_errors_total{reason="INTERNAL",step="apply"})")
-          .value_or(0);
+  EXPECT_EQ(Metric(*metrics, "ctlstore_reflector_caught_up"), 0);
+  EXPECT_GE(Metric(*metrics, "ctlstore_reflector_failures").value_or(0), 1);
+  const double errors = metrics
+                            ->Get(absl::StrCat("ctlstore_reflector_errors_total{ldb=\"", ldb_path_,
+                                               "\",reason=\"ENTRY_FAILED\",step=\"apply\"}"))
+                            .value_or(0);
   EXPECT_GE(errors, 1) << Status().error;
 
   const auto lease = Lease();
@@ -525,13 +536,12 @@ TEST_P(ReflectorOnMariadbTest, CatchesUpAfterTheServerWasAway) {
 
   mariadb->server()->Stop();
   ASSERT_TRUE(Eventually([&] { return Status().failures > 1; }));
-  EXPECT_EQ(Status().error.code(), absl::StatusCode::kUnavailable)
-      << Status().error;
-  EXPECT_GE(
-      rpc::testing::ScrapeOne(
-          address, R"(ctlstore_reflector_errors_total{reason="CTLDB_UNAVAILABLE",step="read"})")
-          .value_or(0),
-      1);
+  EXPECT_EQ(Status().error.code(), absl::StatusCode::kUnavailable) << Status().error;
+  EXPECT_GE(rpc::testing::ScrapeOne(
+                address, absl::StrCat("ctlstore_reflector_errors_total{ldb=\"", ldb_path_,
+                                      "\",reason=\"CTLDB_UNAVAILABLE\",step=\"read\"}"))
+                .value_or(0),
+            1);
   // What has arrived is read meanwhile.
   EXPECT_THAT(LdbRows(), SizeIs(10));
 

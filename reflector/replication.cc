@@ -115,7 +115,7 @@ LdbSample Replication::Sample() const {
   sample.queue_bytes = reflector_->queue_bytes();
   sample.upstream = source_->name();
   sample.upstream_switches = source_->switches();
-  sample.ledger_gaps = source_->ledger_gaps();
+  sample.ledger_gaps = options_.ledger_gaps();
   if (changelog_ != nullptr) sample.changelog = changelog_->counts();
   const absl::StatusOr<ldb::Position> position = reader_.GetPosition();
   if (position.ok()) {

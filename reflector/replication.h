@@ -4,6 +4,7 @@
 #define CTLSTORE_REFLECTOR_REPLICATION_H_
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -38,6 +39,8 @@ class Replication {
     Reflector::Options reflector;
     // No changelog where its path is empty.
     ldb::Changelog::Options changelog;
+    // How many gaps the source has accepted. Called until the replication is destroyed.
+    std::function<int64_t()> ledger_gaps;
     // How much is kept for those who follow the changes.
     size_t max_feed_bytes = size_t{1} << 20;
   };
