@@ -31,7 +31,12 @@ class MetricsTest(E2eTestCase):
         with open_channel(tcp_address(sidecar)) as channel:
             wait_until(lambda: check_health(channel) == HEALTH_NOT_SERVING, "not serving")
 
-        reflector = self._start("reflector", f"--ctldb={cluster.ctldb.url}", f"--ldb={ldb_path}")
+        reflector = self._start(
+            "reflector",
+            f"--ctldb={cluster.ctldb.url}",
+            f"--ldb={ldb_path}",
+            "--listen=127.0.0.1:0",
+        )
         secret_file = self.folder / "secret"
         secret_file.write_text("the heartbeat's secret\n", encoding="utf-8")
         heartbeat = self._start(
@@ -49,13 +54,15 @@ class MetricsTest(E2eTestCase):
             wait_until(lambda: check_health(channel) == HEALTH_SERVING, "serving")
 
         sequence = client.mutate("fam", [upsert("rows", {"id": 1})])
-        for name in ("sidecar", "reflector"):
+        for name, label in (("sidecar", ""), ("reflector", f'{{ldb="{ldb_path}"}}')):
             wait_until(
-                lambda name=name: scrape(addresses[name])[f"ctlstore_{name}_applied_sequence"]
+                lambda name=name, label=label: scrape(addresses[name])[
+                    f"ctlstore_{name}_applied_sequence{label}"
+                ]
                 >= sequence,
                 f"the {name} tells of the mutation",
             )
-            self.assertIn(f"ctlstore_{name}_lag_seconds", scrape(addresses[name]))
+            self.assertIn(f"ctlstore_{name}_lag_seconds{label}", scrape(addresses[name]))
         samples = scrape(addresses["heartbeat"])
         self.assertGreaterEqual(samples["ctlstore_heartbeat_beats_total"], 1)
         for name, address in addresses.items():
@@ -75,7 +82,10 @@ class MetricsTest(E2eTestCase):
         for process in (
             self._start("sidecar", f"--ldb={host.ldb_path}", "--listen=127.0.0.1:0"),
             self._start(
-                "reflector", f"--ctldb={cluster.ctldb.url}", f"--ldb={self.folder / 'ldb.db'}"
+                "reflector",
+                f"--ctldb={cluster.ctldb.url}",
+                f"--ldb={self.folder / 'ldb.db'}",
+                "--listen=127.0.0.1:0",
             ),
             self._start(
                 "heartbeat",

@@ -411,11 +411,18 @@ TEST_P(ReflectorRunnerTest, ASecondReflectorOnTheSameLdbSaysWhoHasIt) {
   StartReflector();
 }
 
-TEST_P(ReflectorRunnerTest, ADamagedLdbIsRefused) {
+TEST_P(ReflectorRunnerTest, ADamagedLdbIsKeptAndBuiltAnew) {
   OpenCtldb();
-  std::ofstream(ldb_path_) << std::string(8192, 'x');
-  const auto runner = ReflectorRunner::Start(options_);
-  EXPECT_EQ(runner.status().code(), absl::StatusCode::kDataLoss) << runner.status();
+  CreatePlaces();
+  WritePlaces("a", 5, "name");
+  const std::string garbage(8192, 'x');
+  std::ofstream(ldb_path_) << garbage;
+  StartReflector();
+  ASSERT_TRUE(Eventually([&] { return Status().state == ReplicationState::kCurrent; }));
+  WaitUntilApplied();
+  ExpectSameRows();
+  std::ifstream damaged(ldb_path_ + ".damaged");
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(damaged), {}), garbage);
 }
 
 TEST_P(ReflectorRunnerTest, TellsPrometheusHowItDoes) {

@@ -153,6 +153,7 @@ class Host:
                 f"--ctldb={ctldb.url}",
                 f"--ldb={self.ldb_path}",
                 f"--poll_interval_ms={POLL_INTERVAL_MS}",
+                "--listen=127.0.0.1:0",
             ],
             folder,
         )
