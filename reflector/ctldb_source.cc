@@ -35,6 +35,11 @@ absl::StatusOr<LedgerSource::Batch> CtldbSource::Read(const LedgerPosition& afte
   return batch;
 }
 
+void CtldbSource::Release() {
+  reader_.Disconnect();
+  end_.reset();
+}
+
 void CtldbSource::Cancel() {
   reader_.Cancel();
   absl::MutexLock lock(&cancel_mutex_);

@@ -38,6 +38,8 @@ class CtldbSource final : public LedgerSource {
   // Errors beyond those of the interface are those of ctldb::Connection, as PERMISSION_DENIED.
   absl::StatusOr<Batch> Read(const LedgerPosition& after, const Limits& limits) override;
 
+  void Release() override;
+
   // Ends a query too. Only a connection that is being opened is waited for, as long as
   // ConnectionOptions says.
   void Cancel() override;

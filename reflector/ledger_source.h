@@ -47,6 +47,10 @@ class LedgerSource {
   //   CANCELLED            after Cancel().
   virtual absl::StatusOr<Batch> Read(const LedgerPosition& after, const Limits& limits) = 0;
 
+  // It will not be read for a while: gives up connections and what else reading on needs. Called by
+  // the thread that reads.
+  virtual void Release() {}
+
   // Makes Read() return, now and from now on. Thread-safe.
   virtual void Cancel() = 0;
 

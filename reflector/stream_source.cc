@@ -242,6 +242,11 @@ absl::StatusOr<LedgerSource::Batch> StreamSource::Read(const LedgerPosition& aft
   return Take(limits);
 }
 
+void StreamSource::Release() {
+  Close();
+  channel_.reset();
+}
+
 void StreamSource::Cancel() {
   absl::MutexLock lock(&mutex_);
   cancelled_ = true;

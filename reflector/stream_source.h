@@ -54,6 +54,7 @@ class StreamSource final : public LedgerSource {
   // (UNAUTHENTICATED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, ...), and INTERNAL where it sends entries
   // out of order.
   absl::StatusOr<Batch> Read(const LedgerPosition& after, const Limits& limits) override;
+  void Release() override;
   void Cancel() override;
 
   // "grpc://host:port" or "grpc:unix:/path".

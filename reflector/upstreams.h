@@ -56,9 +56,9 @@ class Upstreams final : public LedgerSource {
   ~Upstreams() override;
 
   // After an error of the one in use goes through all of them before it returns one: a single
-  // source's own; of several, LEDGER_DIVERGED where the first in the list has answered it, otherwise
-  // LEDGER_PRUNED where any has, otherwise LEDGER_BEHIND where any has, otherwise UNAVAILABLE. Its
-  // message says what each has answered.
+  // source's own; of several, LEDGER_DIVERGED where the first in the list has answered it,
+  // otherwise LEDGER_PRUNED where any has, otherwise LEDGER_BEHIND where any has, otherwise
+  // UNAVAILABLE. Its message says what each has answered.
   absl::StatusOr<Batch> Read(const LedgerPosition& after, const Limits& limits) override;
   void Cancel() override;
 
@@ -75,53 +75,55 @@ class Upstreams final : public LedgerSource {
   using Time = std::chrono::steady_clock::time_point;
 
   struct Upstream {
-    Upstream(std::unique_ptr<LedgerSource> its_source, const Options& options)
-        : source(std::move(its_source)),
-          backoff(options.min_retry_pause, options.max_retry_pause) {}
+    Upstream(std::unique_ptr<LedgerSource> its_source, const Options& options);
 
+    // Used by one thread at a time, without the mutex: by the probe's while there is one for it,
+    // otherwise by the one that reads.
     const std::unique_ptr<LedgerSource> source;
+
+    // With the mutex.
     Backoff backoff;
     // When it may be asked again.
     Time retry_at;
-    // Since when it works, while it does.
+    // Since when it works, while it is in use.
     absl::optional<Time> works_since;
     absl::Status last_error;
     int64_t failures = 0;
   };
 
-  // Asks one whether it has what follows a position, beside the thread that reads.
+  // Asks one that is preferred to the one in use whether it works, beside the thread that reads.
   struct Probe {
     size_t index = 0;
-    std::thread thread;
+    // With the mutex.
     bool done = false;
-    absl::Status status;
+    bool works = false;
+    std::thread thread;
   };
 
-  // Reads from one and remembers how that went.
-  absl::StatusOr<Batch> ReadFrom(size_t index, const LedgerPosition& after, const Limits& limits)
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  void Record(size_t index, const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Reads from one, remembers how that went, and takes it into use where it works.
+  absl::StatusOr<Batch> ReadFrom(size_t index, const LedgerPosition& after, const Limits& limits);
+  void StartProbe(const LedgerPosition& after);
+  // Takes in what the probe has found. Returns the one that it was for where that works.
+  absl::optional<size_t> EndProbe();
+
   void Use(size_t index) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Those that are to be tried now, in order.
-  std::vector<size_t> Candidates() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // Begins to ask one that is preferred to the one in use, where it is time to.
-  void StartProbe(const LedgerPosition& after) ABSL_LOCKS_EXCLUDED(mutex_);
-  // What the probe has found, if it has ended; with `wait` when it has. Returns the upstream that
-  // works and is preferred to the one in use.
-  absl::optional<size_t> EndProbe(bool wait) ABSL_LOCKS_EXCLUDED(mutex_);
+  void RecordFailure(size_t index, const absl::Status& status)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // All but those that are in `tried`: first those that may be asked again, then the others, each
+  // in order of preference.
+  std::vector<size_t> Others(const std::vector<bool>& tried) const;
   // What Read() returns where all have failed.
-  absl::Status AllFailed() const ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status AllFailed() const;
 
   const Options options_;
   mutable absl::Mutex mutex_;
-  // The vector itself never changes, and each source is used by one thread at a time without the
-  // mutex: the probe's thread, while there is one for it, otherwise the one that reads.
-  std::vector<Upstream> upstreams_;
+  std::vector<std::unique_ptr<Upstream>> upstreams_;
   absl::optional<size_t> current_ ABSL_GUARDED_BY(mutex_);
   // The one that was in use last.
   absl::optional<size_t> last_used_ ABSL_GUARDED_BY(mutex_);
   int64_t switches_ ABSL_GUARDED_BY(mutex_) = 0;
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
+  // Begun and ended by the thread that reads.
   std::unique_ptr<Probe> probe_;
 };
 

@@ -96,6 +96,11 @@ absl::Status LedgerReader::Failed(absl::Status status) {
   return status;
 }
 
+void LedgerReader::Disconnect() {
+  absl::MutexLock lock(&mutex_);
+  connection_.reset();
+}
+
 void LedgerReader::Cancel() {
   absl::MutexLock lock(&mutex_);
   cancelled_ = true;

@@ -67,6 +67,9 @@ class LedgerReader {
   // The last sequence; 0 for an empty ledger.
   absl::StatusOr<int64_t> LastSequence();
 
+  // Gives up the connection until it is needed again.
+  void Disconnect();
+
   // Ends what is being read, also where the ctldb does not answer, and all that comes later. Only a
   // connection that is being opened is waited for, as long as ConnectionOptions says. Thread-safe.
   void Cancel();
