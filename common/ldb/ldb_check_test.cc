@@ -129,15 +129,18 @@ TEST_F(LdbCheckTest, TablesWithAnyColumnsAsTheirKeyPass) {
     int table = 0;
     do {
       for (size_t in_key = 1; in_key <= columns.size(); ++in_key) {
-        const std::string name = absl::StrCat("fam___tbl", table++);
         const std::string key = absl::StrJoin(columns.begin(), columns.begin() + in_key, ",");
         // With a text field the table keeps its rowid.
-        ledger.Add(absl::StrCat(
-            "CREATE TABLE ", name, " (\"a\" INTEGER, \"b\" VARCHAR(191), \"c\" BLOB(255)",
-            table % 2 == 0 ? ", \"d\" TEXT" : ", \"d\" INTEGER", ", PRIMARY KEY(", key, "));"));
-        for (int row = 0; row < 5; ++row) {
-          ledger.Add(absl::StrCat("REPLACE INTO ", name, " (\"a\",\"b\",\"c\",\"d\") VALUES(", row,
-                                  ",'", row, "',x'0", row, "',NULL)"));
+        for (bool text : {false, true}) {
+          const std::string name = absl::StrCat("fam___tbl", table++);
+          ledger.Add(absl::StrCat("CREATE TABLE ", name,
+                                  " (\"a\" INTEGER, \"b\" VARCHAR(191), \"c\" BLOB(255)",
+                                  text ? ", \"d\" TEXT" : "", ", PRIMARY KEY(", key, "));"));
+          for (int row = 0; row < 5; ++row) {
+            ledger.Add(absl::StrCat("REPLACE INTO ", name, " (\"a\",\"b\",\"c\"",
+                                    text ? ",\"d\"" : "", ") VALUES(", row, ",'", row, "',x'0", row,
+                                    "'", text ? ",NULL" : "", ")"));
+          }
         }
       }
     } while (std::next_permutation(columns.begin(), columns.end()));
@@ -196,6 +199,22 @@ TEST_F(LdbCheckTest, ARowThatTheIndexDoesNotKnowIsFound) {
     done = true;
   }
   EXPECT_TRUE(done);
+}
+
+TEST_F(LdbCheckTest, RowsThatAWholeIndexDoesNotHaveAreFound) {
+  const auto run = [&](const std::string& sql) {
+    EXPECT_TRUE(OpenPlain(path_, /*read_only=*/false)->Execute(sql).ok()) << sql;
+  };
+  run("PRAGMA journal_mode=WAL; CREATE TABLE t (a, b); CREATE INDEX i ON t (b);"
+      "INSERT INTO t VALUES (1, 1), (2, 2); CREATE TABLE kept AS SELECT * FROM sqlite_schema "
+      "WHERE name = 'i'");
+  EXPECT_TRUE(CheckAll(path_).ok());
+  run("PRAGMA writable_schema=1; DELETE FROM sqlite_schema WHERE name = 'i'");
+  run("INSERT INTO t VALUES (3, 3)");
+  run("PRAGMA writable_schema=1; INSERT INTO sqlite_schema SELECT * FROM kept");
+  const absl::Status status = CheckAll(path_);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("i has 2 entries for 3 rows"));
 }
 
 TEST_F(LdbCheckTest, FlippedBitsInAPagesStructureAreFoundOrChangeNothing) {
