@@ -1,0 +1,250 @@
+// The WAL of a local database while it is written and read.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "common/ldb/ldb_test_util.h"
+#include "common/ldb/ldb_writer.h"
+#include "common/schema/errors.h"
+
+namespace ctlstore::ldb {
+namespace {
+
+using testing::Eq;
+using testing::HasSubstr;
+using testing::Optional;
+
+class SetClock : public Clock {
+ public:
+  absl::Time Now() override { return now_; }
+  bool SleepOrStop(absl::Duration, absl::Notification*) override { return true; }
+  void Advance(absl::Duration duration) { now_ += duration; }
+
+ private:
+  absl::Time now_ = absl::FromUnixSeconds(1700000000);
+};
+
+class LdbWriterWalTest : public testing::Test {
+ protected:
+  LdbWriterWalTest() {
+    options_.checkpoint_wal_bytes = 200000;
+    options_.clock = &clock_;
+    ledger_.Add("CREATE TABLE fam___tbl (\"a\" INTEGER, \"b\" TEXT, PRIMARY KEY(\"a\"));");
+  }
+
+  void Open() { writer_ = OpenWriter(path_, options_); }
+
+  absl::Status Write(int rows = 20) {
+    for (int i = 0; i < rows; ++i) {
+      ledger_.Add(absl::StrCat("REPLACE INTO fam___tbl (\"a\",\"b\") VALUES(", next_++ % 500, ",'",
+                               std::string(100, 'x'), "')"));
+    }
+    return writer_->Apply(ledger_.After(writer_->applied_sequence()));
+  }
+
+  int64_t WalBytes() const {
+    return static_cast<int64_t>(std::filesystem::file_size(path_ + "-wal"));
+  }
+
+  TestFolder folder_;
+  const std::string path_ = folder_.Path("ldb.db");
+  SetClock clock_;
+  LdbWriter::Options options_;
+  TestLedger ledger_;
+  int next_ = 0;
+  std::unique_ptr<LdbWriter> writer_;
+};
+
+// Reads one row after another, or all of them, each time in a read transaction of its own.
+class Readers {
+ public:
+  Readers(const std::string& path, int count, bool scan) {
+    for (int i = 0; i < count; ++i) {
+      threads_.emplace_back([this, path, scan] {
+        std::unique_ptr<sqlite::Database> database = OpenPlain(path);
+        std::unique_ptr<sqlite::Statement> statement = *database->Prepare(
+            scan ? "SELECT sum(length(b)) FROM fam___tbl" : "SELECT b FROM fam___tbl WHERE a = 7");
+        while (!stop_) {
+          const absl::StatusOr<bool> row = statement->Step();
+          if (!row.ok()) ++errors_;
+          // A reader that works with what it has read.
+          if (scan) absl::SleepFor(absl::Milliseconds(2));
+          statement->Reset();
+          ++reads_;
+        }
+      });
+    }
+  }
+  ~Readers() {
+    stop_ = true;
+    for (std::thread& thread : threads_) thread.join();
+    EXPECT_EQ(errors_, 0);
+  }
+  int64_t reads() const { return reads_; }
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::atomic<int64_t> reads_{0};
+  std::atomic<int64_t> errors_{0};
+  std::vector<std::thread> threads_;
+};
+
+TEST_F(LdbWriterWalTest, StaysBoundedUnderConstantReading) {
+  options_.clock = Clock::Real();
+  Open();
+  ASSERT_TRUE(Write().ok());
+  for (bool scan : {false, true}) {
+    Readers readers(path_, 3, scan);
+    int64_t largest = 0;
+    for (int i = 0; i < 1000 || readers.reads() < 1000; ++i) {
+      ASSERT_TRUE(Write().ok());
+      largest = std::max(largest, WalBytes());
+    }
+    // 20 times the limit would be there without checkpoints.
+    EXPECT_LE(largest, 8 * options_.checkpoint_wal_bytes) << (scan ? "scans" : "point reads");
+    EXPECT_EQ(writer_->wal().bytes, WalBytes());
+  }
+  EXPECT_GT(writer_->wal().checkpoints, 10);
+  EXPECT_EQ(writer_->wal().failed_checkpoints, 0);
+}
+
+TEST_F(LdbWriterWalTest, ALongReaderIsSeenWithItsProcessAndTheWalShrinksAfterIt) {
+  Open();
+  ASSERT_TRUE(Write().ok());
+  int ready[2], done[2];
+  ASSERT_EQ(pipe(ready), 0);
+  ASSERT_EQ(pipe(done), 0);
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    close(done[1]);
+    std::unique_ptr<sqlite::Database> reader = OpenPlain(path_);
+    std::unique_ptr<sqlite::Statement> statement = *reader->Prepare("SELECT * FROM fam___tbl");
+    if (!*statement->Step()) _exit(1);
+    char byte = 'r';
+    if (write(ready[1], &byte, 1) != 1) _exit(2);
+    // Until the parent ends it, or is not there any more.
+    if (read(done[0], &byte, 1) < 0) _exit(3);
+    _exit(0);
+  }
+  char byte;
+  close(ready[1]);
+  ASSERT_EQ(read(ready[0], &byte, 1), 1);
+
+  while (WalBytes() < 5 * options_.checkpoint_wal_bytes) ASSERT_TRUE(Write().ok());
+  LdbWriter::Wal wal = writer_->wal();
+  EXPECT_EQ(wal.bytes, WalBytes());
+  EXPECT_GE(wal.blocked_checkpoints, 1);
+  // With growing distances: far from once a commit.
+  EXPECT_LE(wal.blocked_checkpoints, 20);
+  EXPECT_THAT(wal.blocked_since, Optional(Eq(clock_.Now())));
+  EXPECT_THAT(wal.blocked_by, Optional(Eq(child)));
+  const int64_t checkpoints = wal.checkpoints;
+
+  // It is in the log once, when it has been there for long.
+  testing::internal::CaptureStderr();
+  for (int i = 0; i < 30; ++i) {
+    clock_.Advance(absl::Seconds(1));
+    ASSERT_TRUE(i % 2 == 0 ? Write().ok() : writer_->Idle().ok());
+  }
+  std::string log = testing::internal::GetCapturedStderr();
+  const std::string event = absl::StrCat("event=ldb_reader_holds_snapshot path=", path_);
+  const size_t at = log.find(event);
+  ASSERT_NE(at, std::string::npos) << log;
+  EXPECT_EQ(log.find(event, at + 1), std::string::npos) << log;
+  EXPECT_THAT(log, HasSubstr(absl::StrCat("pids=", child)));
+  EXPECT_EQ(writer_->wal().checkpoints, checkpoints);
+
+  close(done[1]);
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  close(done[0]);
+  close(ready[0]);
+
+  // While writing goes on, soon; as soon as idle.
+  testing::internal::CaptureStderr();
+  clock_.Advance(absl::Seconds(1));
+  ASSERT_TRUE(Write(1).ok());
+  log = testing::internal::GetCapturedStderr();
+  EXPECT_THAT(log, HasSubstr("event=ldb_reader_let_go"));
+  EXPECT_EQ(WalBytes(), 0);
+  wal = writer_->wal();
+  EXPECT_EQ(wal.bytes, 0);
+  EXPECT_EQ(wal.checkpoints, checkpoints + 1);
+  EXPECT_EQ(wal.blocked_since, absl::nullopt);
+  EXPECT_EQ(wal.blocked_by, absl::nullopt);
+}
+
+TEST_F(LdbWriterWalTest, WhatIsLeftInTheWalIsMovedWhenIdle) {
+  Open();
+  ASSERT_TRUE(Write().ok());
+  EXPECT_GT(WalBytes(), 0);
+  ASSERT_TRUE(writer_->Idle().ok());
+  EXPECT_GT(WalBytes(), 0) << "something may come at once";
+  clock_.Advance(absl::Seconds(3));
+  ASSERT_TRUE(writer_->Idle().ok());
+  EXPECT_EQ(WalBytes(), 0);
+  // And then the disk is left alone.
+  const int64_t checkpoints = writer_->wal().checkpoints;
+  for (int i = 0; i < 10; ++i) {
+    clock_.Advance(absl::Seconds(1));
+    ASSERT_TRUE(writer_->Idle().ok());
+  }
+  EXPECT_EQ(writer_->wal().checkpoints, checkpoints);
+  // A new writer begins with what the last one has left.
+  ASSERT_TRUE(Write().ok());
+  writer_ = nullptr;
+  Open();
+  EXPECT_GT(writer_->wal().bytes, 0);
+  ASSERT_TRUE(writer_->Idle().ok());
+  EXPECT_EQ(WalBytes(), 0);
+}
+
+TEST_F(LdbWriterWalTest, NothingMoreIsAppliedWhereTheWalIsFull) {
+  options_.max_wal_bytes = 500000;
+  Open();
+  ASSERT_TRUE(Write().ok());
+  int64_t applied;
+  {
+    std::unique_ptr<sqlite::Database> reader = OpenPlain(path_);
+    ASSERT_TRUE(reader->Execute("BEGIN; SELECT * FROM fam___tbl").ok());
+    absl::Status status;
+    while ((status = Write()).ok()) ASSERT_LT(WalBytes(), 2 * options_.max_wal_bytes);
+    EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(ErrorReason(status), reason::kWalFull);
+    EXPECT_EQ(writer_->failed_sequence(), absl::nullopt);
+    EXPECT_GT(WalBytes(), options_.max_wal_bytes);
+    const int64_t bytes = WalBytes();
+    applied = writer_->applied_sequence();
+    EXPECT_EQ(ErrorReason(Write()), reason::kWalFull);
+    EXPECT_EQ(WalBytes(), bytes);
+    EXPECT_EQ(writer_->applied_sequence(), applied);
+  }
+  ASSERT_TRUE(Write().ok());
+  EXPECT_GT(writer_->applied_sequence(), applied);
+  EXPECT_LE(WalBytes(), options_.max_wal_bytes);
+}
+
+TEST_F(LdbWriterWalTest, TheStateOfTheWalCanBeReadFromAnyThread) {
+  Open();
+  std::atomic<bool> stop{false};
+  std::thread watcher([&] {
+    while (!stop) EXPECT_GE(writer_->wal().bytes, 0);
+  });
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(Write().ok());
+  stop = true;
+  watcher.join();
+}
+
+}  // namespace
+}  // namespace ctlstore::ldb
