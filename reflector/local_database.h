@@ -16,6 +16,7 @@
 #include "absl/types/span.h"
 #include "common/base/clock.h"
 #include "common/ldb/changes.h"
+#include "common/ldb/ldb_files.h"
 #include "common/ldb/ldb_writer.h"
 #include "common/schema/ledger_entry.h"
 #include "common/schema/ledger_position.h"
@@ -50,7 +51,7 @@ class LocalDatabase : public Reflector::Target {
     // All of it is read once after it was first opened.
     bool check = true;
     // What was replaced is removed after this time, in which readers may be opening it.
-    absl::Duration keep_old_for = absl::Minutes(10);
+    absl::Duration keep_old_for = ldb::LdbFiles::kKeepOld;
     Clock* clock = Clock::Real();
     // Told of each Apply(), with what was committed by it. May be empty.
     std::function<void(const absl::Status&, absl::Duration, const ldb::LdbWriter::Applied&)>
