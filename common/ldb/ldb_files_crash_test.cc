@@ -140,8 +140,6 @@ class LdbFilesCrashTest : public testing::Test {
       }
       const int64_t value = Read(path_);
       ASSERT_TRUE(value == 1 || value == 2) << value << " after " << killed << " calls";
-      // Once there is a new one, it stays.
-      ASSERT_TRUE(value == 2 || new_ones == 0) << killed;
       ++(value == 1 ? old_ones : new_ones);
       // A start cleans up what cannot be of use to anyone, and the next rebuild works as ever.
       LdbFiles after(path_, Clock::Real());

@@ -116,27 +116,32 @@ bool IsCallersMistake(const absl::Status& status) {
 
 absl::StatusOr<std::unique_ptr<ReaderConnection>> ReaderConnection::Open(const std::string& path) {
   constexpr int kTries = 10;
+  bool there = true;
   for (int i = 0; i < kTries; ++i) {
     const absl::optional<FileIdentity> identity = IdentityOf(path);
-    if (!identity.has_value()) {
-      return Unavailable(absl::StrCat("there is no local database at ", path));
-    }
+    // The file that a link led to may have been removed just after another took its place.
+    there = identity.has_value();
+    if (!there) continue;
     absl::StatusOr<std::unique_ptr<sqlite::Database>> database =
         sqlite::Database::Open(path, sqlite::Database::Mode::kReadOnly, kBusyTimeout);
+    absl::Status status = database.status();
+    // SQLite opens the WAL when it first reads, by its name. It must be the one of this file.
+    if (status.ok()) status = (*database)->Execute(kCheckSchema);
     // The file may be replaced by another one between the two.
     if (IdentityOf(path) != identity) continue;
-    if (!database.ok()) return ReaderError(database.status());
+    if (!status.ok()) return ReaderError(status);
     sqlite3* const handle = (*database)->handle();
     // A name in double quotes is a column, never a text.
     sqlite3_db_config(handle, SQLITE_DBCONFIG_DQS_DML, 0, nullptr);
     // A statement's plan does not depend on what is bound to it, so that a statement which was
     // prepared again always means that the schema has changed.
     sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_QPSG, 1, nullptr);
-    absl::Status status = (*database)->Execute("PRAGMA query_only=1");
+    status = (*database)->Execute("PRAGMA query_only=1");
     if (!status.ok()) return ReaderError(status);
     return std::unique_ptr<ReaderConnection>(new ReaderConnection(*std::move(database), *identity));
   }
-  return Unavailable(absl::StrCat("the file at ", path, " is replaced all the time"));
+  return Unavailable(there ? absl::StrCat("the file at ", path, " is replaced all the time")
+                           : absl::StrCat("there is no local database at ", path));
 }
 
 absl::Status ReaderConnection::Prepared(const char* sql,

@@ -59,17 +59,20 @@ absl::StatusOr<ReaderPool::Lease> ReaderPool::Take() {
 }
 
 absl::StatusOr<ReaderPool::Lease> ReaderPool::TakeNew() {
-  absl::StatusOr<std::unique_ptr<ReaderConnection>> connection = ReaderConnection::Open(path_);
-  if (!connection.ok()) return connection.status();
-  Connections outdated;
-  {
+  while (true) {
+    absl::StatusOr<std::unique_ptr<ReaderConnection>> connection = ReaderConnection::Open(path_);
+    if (!connection.ok()) return connection.status();
+    Connections outdated;
     std::lock_guard<std::mutex> lock(mutex_);
     if (identity_ != (*connection)->identity()) {
+      // Looked at with the lock, so that nobody who was late brings back a file that another one
+      // has taken the place of, when somebody has already read that.
+      if (IdentityOf(path_) != (*connection)->identity()) continue;
       outdated.swap(free_);
       identity_ = (*connection)->identity();
     }
+    return Lease(this, *std::move(connection));
   }
-  return Lease(this, *std::move(connection));
 }
 
 void ReaderPool::GiveBack(std::unique_ptr<ReaderConnection> connection) {

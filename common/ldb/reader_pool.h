@@ -19,8 +19,8 @@ namespace ctlstore::ldb {
 
 // Lends connections to one path. There are as many as are used at the same time; when they come
 // back, a few are kept, and the last one to come back is the first to go out again, because what it
-// has in memory is the newest. A file that is replaced by another is noticed within a second.
-// Thread-safe; must outlive what it lends.
+// has in memory is the newest. A file that is replaced by another is noticed within a second, and
+// from then on no connection to it is lent. Thread-safe; must outlive what it lends.
 class ReaderPool {
  public:
   // A borrowed connection, given back when it is destroyed.
