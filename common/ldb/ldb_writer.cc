@@ -304,6 +304,7 @@ class LdbWriter::Impl {
   }
 
   absl::Status Begin() {
+    skipped_here_.clear();
     absl::Status status = CheckFile();
     if (status.ok()) status = connection_->begin->Run();
     if (!status.ok()) return status;
@@ -346,8 +347,7 @@ class LdbWriter::Impl {
     const std::string error = last_failure_.sequence == entry.sequence ? last_failure_.message : "";
     absl::Status status =
         connection_->state->AddSkipped(entry.sequence, options_.clock->Now(), error);
-    if (!status.ok()) return status;
-    LOG(WARNING) << "event=ldb_entry_skipped path=" << path_ << " sequence=" << entry.sequence;
+    if (status.ok()) skipped_here_.push_back(entry.sequence);
     return status;
   }
 
@@ -378,6 +378,9 @@ class LdbWriter::Impl {
     bytes_since_idle_ += bytes;
     last_commit_ = options_.clock->Now();
     if (splitter_.has_skipped()) {
+      for (int64_t sequence : skipped_here_) {
+        LOG(WARNING) << "event=ldb_entry_skipped path=" << path_ << " sequence=" << sequence;
+      }
       splitter_.ForgetSkippedUpTo(applied_position_.sequence);
       absl::StatusOr<int64_t> count = connection_->state->CountSkipped();
       if (!count.ok()) return count.status();
@@ -447,6 +450,8 @@ class LdbWriter::Impl {
   LedgerPosition applied_position_;
   Applied applied_;
   int64_t skipped_entries_ = 0;
+  // By the SQLite transaction that is open, or was last.
+  std::vector<int64_t> skipped_here_;
   absl::optional<int64_t> failed_sequence_;
   struct Failure {
     int64_t sequence = 0;
