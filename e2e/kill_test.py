@@ -133,12 +133,12 @@ class Victim:
         self._kills += 1
         where = f"after kill {self._kills} ({' '.join(reflector.argv[-2:])})"
         if self._random.random() < 0.5:
-            return self.states.look_at_file(path, where)
+            return self.states.look_at_rest(path, where)
         # A reader puts the index of the WAL in order, which is then done for the reflector. Here,
         # that has to do it itself.
         copy = self._copy(path)
         try:
-            return self.states.look_at_file(copy, f"{where}, a copy")
+            return self.states.look_at_rest(copy, f"{where}, a copy")
         finally:
             shutil.rmtree(copy.parent)
 
@@ -169,12 +169,16 @@ class Victim:
 
 
 class Reading(threading.Thread):
-    """Reads the LDB while a `with` block runs, whether a reflector runs or not."""
+    """Reads the LDB while a `with` block runs, whether a reflector runs or not.
+
+    What it reads never goes back, also when it opens the LDB again.
+    """
 
     def __init__(self, path: Path, states: States) -> None:
         super().__init__(daemon=True)
         self._path = path
         self._states = states
+        self._sequence = 0
         self._stopping = threading.Event()
 
     def __enter__(self) -> "Reading":
@@ -199,7 +203,7 @@ class Reading(threading.Thread):
             for _ in range(50):
                 if self._stopping.is_set():
                     return
-                self._states.look(connection, "a reader")
+                self._sequence = self._states.look(connection, "a reader", self._sequence)
                 pause_briefly()
         finally:
             connection.close()

@@ -68,7 +68,9 @@ class Executive::Impl {
       -> decltype(work()) {
     const absl::Status allowed = RequireRole(caller, Role::kAdmin);
     auto result = allowed.ok() ? work() : decltype(work())(allowed);
-    Audit(caller, action, target, StatusOf(result), SequenceOf(result));
+    const int64_t sequence = SequenceOf(result);
+    if (sequence > 0 && options.commits.committed) options.commits.committed(sequence);
+    Audit(caller, action, target, StatusOf(result), sequence);
     if (!StatusOf(result).ok()) metrics->Refused(StatusOf(result));
     return result;
   }

@@ -59,6 +59,7 @@ class Executive {
     bool destructive_changes = false;
     LimitBook::Options limits;
     WriterAuthenticator::Options writers;
+    // Its `committed` is told of changes of schemas too.
     GroupCommitter::Options commits;
   };
 

@@ -66,6 +66,23 @@ ABSL_FLAG(
     bool, upgrade_writer_secrets, true,
     "Replaces the unsalted hashes that a Go executive has left, when their writers call. To be "
     "switched off while Go executives work on the same ctldb: they know only their own.");
+ABSL_FLAG(
+    int64_t, ledger_poll_interval_ms, 100,
+    "How often the ledger is looked at for what other executives commit while anybody listens "
+    "to it, in milliseconds: how late their changes may be. What this executive commits is "
+    "sent at once.");
+ABSL_FLAG(int64_t, ledger_buffer_bytes, ctlstore::executive::LedgerTailer::Options().buffer_bytes,
+          "How much of the ledger's end is kept in memory for its listeners, in bytes. Listeners "
+          "that fall behind by more are sent away and have to catch up from the ctldb.");
+ABSL_FLAG(int64_t, ledger_catch_up_readers,
+          ctlstore::executive::LedgerTailer::Options().catch_up_readers,
+          "How many connections to the ctldb read for the ledger's listeners that catch up; there "
+          "is one more for new entries.");
+ABSL_FLAG(int64_t, ledger_listener_timeout_ms, 30000,
+          "How long a listener of the ledger may take nothing before it is cancelled, in "
+          "milliseconds.");
+ABSL_FLAG(int64_t, max_ledger_listeners, ctlstore::executive::LedgerTailer::Options().max_listeners,
+          "How many may listen to the ledger; further ones are refused with RESOURCE_EXHAUSTED.");
 ABSL_FLAG(int, http_port, 3080,
           "The port of the HTTP API, on the host of the first address of --listen (loopback where "
           "that is a Unix socket). 0: a free one; -1: none.");
@@ -77,6 +94,9 @@ constexpr int kStartError = 1;
 constexpr int kUsageError = 2;
 constexpr int64_t kMinConnections = 2;
 constexpr int64_t kMaxConnections = 1000;
+// Some messages.
+constexpr int64_t kMinLedgerBuffer = int64_t{4} << 20;
+constexpr int64_t kMaxCatchUpReaders = 100;
 
 absl::Status Invalid(absl::string_view flag, absl::string_view what, int64_t value) {
   return absl::InvalidArgumentError(absl::StrCat("--", flag, ": must be ", what, ", is ", value));
@@ -134,6 +154,30 @@ absl::Status SetLimitsFromFlags(Executive::Options* options) {
   return absl::OkStatus();
 }
 
+absl::Status SetLedgerFromFlags(LedgerTailer::Options* options) {
+  const int64_t buffer_bytes = absl::GetFlag(FLAGS_ledger_buffer_bytes);
+  if (buffer_bytes < kMinLedgerBuffer) {
+    return Invalid("ledger_buffer_bytes", absl::StrCat("at least ", kMinLedgerBuffer),
+                   buffer_bytes);
+  }
+  options->buffer_bytes = static_cast<size_t>(buffer_bytes);
+  const int64_t readers = absl::GetFlag(FLAGS_ledger_catch_up_readers);
+  if (readers < 1 || readers > kMaxCatchUpReaders) {
+    return Invalid("ledger_catch_up_readers", absl::StrCat("from 1 to ", kMaxCatchUpReaders),
+                   readers);
+  }
+  options->catch_up_readers = static_cast<size_t>(readers);
+  absl::Status status =
+      SetPositive("ledger_poll_interval_ms", absl::GetFlag(FLAGS_ledger_poll_interval_ms),
+                  &options->poll_interval);
+  if (!status.ok()) return status;
+  status = SetPositive("ledger_listener_timeout_ms",
+                       absl::GetFlag(FLAGS_ledger_listener_timeout_ms), &options->listener_timeout);
+  if (!status.ok()) return status;
+  return SetAtLeastOne("max_ledger_listeners", absl::GetFlag(FLAGS_max_ledger_listeners),
+                       &options->max_listeners);
+}
+
 }  // namespace
 
 absl::Status ReadExecutiveFlags(ExecutiveServer::Options* options) {
@@ -168,6 +212,8 @@ absl::Status ReadExecutiveFlags(ExecutiveServer::Options* options) {
   absl::StatusOr<absl::optional<rpc::HttpServer::Options>> metrics = rpc::MetricsOptionsFromFlags();
   if (!metrics.ok()) return metrics.status();
   options->metrics = *std::move(metrics);
+  status = SetLedgerFromFlags(&options->ledger);
+  if (!status.ok()) return status;
   return SetLimitsFromFlags(&options->executive);
 }
 

@@ -21,6 +21,8 @@
 #include "executive/executive_metrics.h"
 #include "executive/executive_service.h"
 #include "executive/http_api.h"
+#include "executive/ledger_metrics.h"
+#include "executive/ledger_service.h"
 
 namespace ctlstore::executive {
 namespace {
@@ -86,13 +88,15 @@ class ExecutiveServer::Impl {
             },
             options.max_ctldb_connections),
         changer(&pool),
-        workers(std::make_unique<WorkerPool>(options.worker_threads, options.max_waiting_calls)) {}
+        workers(std::make_unique<WorkerPool>(options.worker_threads, options.max_waiting_calls)),
+        tailer(LedgerOptions(options), &ledger_metrics) {}
 
   ~Impl() {
     // Nobody calls any more before the workers end, and they before what their tasks use.
     metrics_server.reset();
     readiness.reset();
     http_server.reset();
+    tailer.Shutdown();
     server.reset();
     workers.reset();
   }
@@ -104,10 +108,18 @@ class ExecutiveServer::Impl {
                      options.max_call_duration};
   }
 
-  static Executive::Options ExecutiveOptions(const Options& options) {
+  Executive::Options ExecutiveOptions(const Options& options) {
     Executive::Options result = options.executive;
     result.commits.ctldb = options.ctldb;
     result.commits.connection = options.connection;
+    result.commits.committed = [this](int64_t sequence) { tailer.Wake(sequence); };
+    return result;
+  }
+
+  static LedgerTailer::Options LedgerOptions(const Options& options) {
+    LedgerTailer::Options result = options.ledger;
+    result.ctldb = options.ctldb;
+    result.connection = options.connection;
     return result;
   }
 
@@ -115,12 +127,15 @@ class ExecutiveServer::Impl {
   ExecutiveMetrics metrics{&registry};
   rpc::CallMetrics grpc_calls{"grpc", &registry};
   rpc::CallMetrics http_calls{"http", &registry};
+  LedgerMetrics ledger_metrics{&registry};
   ctldb::ConnectionPool pool;
   ctldb::SchemaChanger changer;
   std::unique_ptr<WorkerPool> workers;
+  LedgerTailer tailer;
   std::unique_ptr<Executive> executive;
   std::unique_ptr<rpc::AccessControl> access;
   std::unique_ptr<grpc::Service> service;
+  std::unique_ptr<grpc::Service> ledger_service;
   std::unique_ptr<HttpApi> http_api;
   std::unique_ptr<rpc::Server> server;
   std::unique_ptr<rpc::HttpServer> http_server;
@@ -135,8 +150,9 @@ absl::Status ExecutiveServer::Impl::Serve(const Options& options) {
   access = *std::move(made_access);
 
   service = NewExecutiveService(Face(options, &grpc_calls));
+  ledger_service = NewLedgerService(&tailer, access.get(), &grpc_calls);
   absl::StatusOr<std::unique_ptr<rpc::Server>> started =
-      rpc::Server::Start(options.server, {service.get()});
+      rpc::Server::Start(options.server, {service.get(), ledger_service.get()});
   if (!started.ok()) return started.status();
   server = *std::move(started);
 
@@ -175,7 +191,7 @@ absl::StatusOr<std::unique_ptr<ExecutiveServer>> ExecutiveServer::Start(const Op
   if (!status.ok()) return status;
   // It reads the ctldb's tables from its beginning.
   impl->executive = std::make_unique<Executive>(
-      Impl::ExecutiveOptions(options),
+      impl->ExecutiveOptions(options),
       Executive::Parts{&impl->pool, &impl->changer, impl->workers.get(), &impl->metrics});
   // So that the limits hold from the first call on. Where they cannot be read now, the log says so,
   // and they are read later.
@@ -213,7 +229,8 @@ void ExecutiveServer::Shutdown(absl::Duration grace) {
   // Its thread speaks of the health to a server that is about to end.
   impl_->metrics_server.reset();
   impl_->readiness.reset();
-  impl_->server->Shutdown(grace);
+  impl_->tailer.Shutdown();
+  impl_->server->Shutdown(end - absl::Now());
   if (impl_->http_server != nullptr) impl_->http_server->Shutdown(end - absl::Now());
 }
 

@@ -17,12 +17,13 @@
 #include "common/rpc/http_server.h"
 #include "common/rpc/server.h"
 #include "executive/executive.h"
+#include "executive/ledger_tailer.h"
 
 namespace ctlstore::executive {
 
-// Serves the Executive API over gRPC, and over HTTP where asked to, from Start() until Shutdown()
-// or its destruction. Its health, by gRPC and at the metrics' address, is that of the ctldb. Any
-// number of executives can share a ctldb. Thread-safe.
+// Serves the Executive API over gRPC, and over HTTP where asked to, and the ledger's stream over
+// gRPC, from Start() until Shutdown() or its destruction. Its health, by gRPC and at the metrics'
+// address, is that of the ctldb. Any number of executives can share a ctldb. Thread-safe.
 class ExecutiveServer {
  public:
   struct Options {
@@ -38,8 +39,9 @@ class ExecutiveServer {
     // Not set: not served.
     absl::optional<rpc::HttpServer::Options> http;
     absl::optional<rpc::HttpServer::Options> metrics;
-    // The ctldb in `commits` is set by Start().
+    // The ctldb in `commits` and in `ledger` is set by Start(), and so is who is told of commits.
     Executive::Options executive;
+    LedgerTailer::Options ledger;
     // How long Start() waits for a ctldb that cannot be reached.
     absl::Duration ctldb_wait = absl::Seconds(60);
     // The longest that a call may take, whatever deadline it came with.
@@ -65,7 +67,7 @@ class ExecutiveServer {
   std::string http_address() const;
   std::string metrics_address() const;
 
-  // Lets calls under way end within `grace`.
+  // Lets calls under way end within `grace`. Streams of the ledger are ended at once.
   void Shutdown(absl::Duration grace);
 
  private:

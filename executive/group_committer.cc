@@ -415,6 +415,7 @@ GroupCommitter::Impl::Attempt GroupCommitter::Impl::Try(Group* group, bool caref
   }
   if (requests > 0) {
     metrics_->GroupCommitted(requests, rows, absl::Now() - start, commit_duration, last_sequence);
+    if (options_.committed) options_.committed(last_sequence);
   }
   for (size_t i = 0; i < group->size(); ++i) {
     Answer(std::move((*group)[i]), std::move(answers[i]));

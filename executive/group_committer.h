@@ -52,6 +52,9 @@ class GroupCommitter {
     ctldb::ConnectionOptions connection;
     // How long to look, at most.
     absl::Duration outcome_timeout = absl::Seconds(10);
+    // Told the last sequence of each commit, before the requests are answered; may be null. Called
+    // from a thread of the committer. Must not block.
+    std::function<void(int64_t sequence)> committed;
   };
 
   // One request on its way. What its plan and its request view lives until `done` was called.

@@ -31,7 +31,7 @@ constexpr char kFileName[] = "ldb.db";
 constexpr size_t kNameDigits = 13;
 constexpr int64_t kMaxName = 9999999999999;
 // What stands beside a plain file at the path, and is nobody's once a link has taken its place.
-constexpr const char* kSuffixesBesideThePath[] = {"-wal", "-shm", "-fresh"};
+constexpr const char* kSuffixesBesideThePath[] = {"-wal", "-shm", ".freshness"};
 // Only a reader that repairs the WAL after a crash is ever waited for.
 constexpr absl::Duration kBusyTimeout = absl::Seconds(5);
 

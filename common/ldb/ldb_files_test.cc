@@ -195,12 +195,12 @@ TEST_F(LdbFilesTest, NumbersGoUpWhateverTheClockSays) {
 
 TEST_F(LdbFilesTest, OldOnesStayForAsLongAsAsked) {
   Make(path_, "plain");
-  std::ofstream(path_ + "-fresh") << "page";
+  std::ofstream(path_ + ".freshness") << "page";
   Replace("one");
   clock_.now += absl::Seconds(29);
   ASSERT_TRUE(files_.RemoveOld(absl::Seconds(30)).ok());
   EXPECT_THAT(Names(""), UnorderedElementsAre("ldb.db", "ldb.db.d", "ldb.db-wal", "ldb.db-shm",
-                                              "ldb.db-fresh"));
+                                              "ldb.db.freshness"));
   clock_.now += absl::Seconds(1);
   ASSERT_TRUE(files_.RemoveOld(absl::Seconds(30)).ok());
   EXPECT_THAT(Names(""), UnorderedElementsAre("ldb.db", "ldb.db.d"));
@@ -270,11 +270,11 @@ TEST_F(LdbFilesTest, RemovesOnlyWhatIsItsOwn) {
 
 TEST_F(LdbFilesTest, BesideAPlainFileNothingIsRemoved) {
   Make(path_, "plain");
-  std::ofstream(path_ + "-fresh") << "page";
+  std::ofstream(path_ + ".freshness") << "page";
   ASSERT_TRUE(files_.RemoveOld(absl::ZeroDuration()).ok());
   EXPECT_EQ(Read(path_), "plain");
   EXPECT_THAT(Names(""),
-              UnorderedElementsAre("ldb.db", "ldb.db-wal", "ldb.db-shm", "ldb.db-fresh"));
+              UnorderedElementsAre("ldb.db", "ldb.db-wal", "ldb.db-shm", "ldb.db.freshness"));
 }
 
 TEST_F(LdbFilesTest, WherePathLeadsNowhereNothingIsRemovedUntilANewOneIsBuilt) {

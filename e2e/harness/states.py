@@ -14,10 +14,7 @@ Digests = Dict[str, str]
 
 
 class States:
-    """Collects states of one host's LDB. Thread-safe.
-
-    Whoever looks also sees to it that the LDB never goes back behind what anybody has seen of it.
-    """
+    """Collects states of one host's LDB. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,15 +23,11 @@ class States:
         self._highest = 0
         self.faults: List[str] = []
 
-    @property
-    def highest(self) -> int:
-        """The highest sequence that anybody has seen."""
-        with self._lock:
-            return self._highest
+    def look(self, connection: sqlite3.Connection, where: str, at_least: int) -> int:
+        """Takes in one state of the LDB behind `connection`, and returns its sequence.
 
-    def look(self, connection: sqlite3.Connection, where: str) -> int:
-        """Takes in one state of the LDB behind `connection`, and returns its sequence."""
-        highest = self.highest  # before the look: only then must the look find as much
+        It is a fault when that is less than `at_least`.
+        """
         connection.execute("BEGIN")
         try:
             sequence, families = _position(connection)
@@ -42,38 +35,33 @@ class States:
         finally:
             connection.execute("COMMIT")
         with self._lock:
-            if sequence < highest:
-                self._fault(f"{where}: at sequence {sequence}, but {highest} was seen before")
+            self._check_order(sequence, where, at_least)
             self._highest = max(self._highest, sequence)
             known = self._seen.setdefault((sequence, families), (digests, where))
             if known[0] != digests:
                 self._fault(f"{where}: at {sequence}, but not what {known[1]} was at {sequence}")
         return sequence
 
-    def look_at_file(self, path: Path, where: str) -> int:
-        """The same with a connection of its own. Fails where the file is damaged.
+    def look_at_rest(self, path: Path, where: str) -> int:
+        """The same for a file that nobody writes. Nobody may have seen anything later in it.
 
-        Without a file, or before anything is committed to it, the sequence is 0.
+        Fails where the file is damaged. Without a file, or before anything is committed to it, the
+        sequence is 0.
         """
-        if not path.exists():
-            return self.look_at_nothing(where)
-        connection = open_read_only(path)
-        try:
-            tables = {
-                name.decode() for (name,) in connection.execute("SELECT name FROM sqlite_master")
-            }
-            (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-            assert result == b"ok", f"{where}: integrity_check says {result!r}"
-            if "_ldb_seq" not in tables:
-                return self.look_at_nothing(where)
-            return self.look(connection, where)
-        finally:
-            connection.close()
-
-    def look_at_nothing(self, where: str) -> int:
-        highest = self.highest
-        if highest:
-            self.add_fault(f"{where}: there is nothing, but sequence {highest} was seen before")
+        with self._lock:
+            highest = self._highest
+        if path.exists():
+            connection = open_read_only(path)
+            try:
+                names = connection.execute("SELECT name FROM sqlite_master").fetchall()
+                (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+                assert result == b"ok", f"{where}: integrity_check says {result!r}"
+                if (b"_ldb_seq",) in names:
+                    return self.look(connection, where, highest)
+            finally:
+                connection.close()
+        with self._lock:
+            self._check_order(0, where, highest)
         return 0
 
     def begin_anew(self) -> None:
@@ -84,6 +72,10 @@ class States:
     def add_fault(self, what: str) -> None:
         with self._lock:
             self._fault(what)
+
+    def _check_order(self, sequence: int, where: str, at_least: int) -> None:
+        if sequence < at_least:
+            self._fault(f"{where}: at sequence {sequence}, but {at_least} was seen before")
 
     def _fault(self, what: str) -> None:
         if len(self.faults) < 20:

@@ -159,11 +159,12 @@ absl::Status Play(const std::vector<LedgerEntry>& ledger, sqlite3* database,
 absl::StatusOr<std::vector<LedgerEntry>> ReadLedger(ctldb::Connection* connection) {
   std::vector<LedgerEntry> ledger;
   absl::Status status =
-      connection->Query("SELECT seq, statement FROM ctlstore_dml_ledger ORDER BY seq", {},
-                        [&ledger](absl::Span<const ValueView> row) {
+      connection->Query("SELECT seq, leader_ts, statement FROM ctlstore_dml_ledger ORDER BY seq",
+                        {}, [&ledger](absl::Span<const ValueView> row) {
                           LedgerEntry entry;
                           entry.sequence = row[0].integer();
-                          entry.statement = std::string(row[1].data());
+                          entry.leader_time = std::string(row[1].data());
+                          entry.statement = std::string(row[2].data());
                           ledger.push_back(std::move(entry));
                           return absl::OkStatus();
                         });

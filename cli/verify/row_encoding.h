@@ -1,0 +1,46 @@
+// Rows and keys as bytes: to compare them, to put them in order, to take a digest.
+
+#ifndef CTLSTORE_CLI_VERIFY_ROW_ENCODING_H_
+#define CTLSTORE_CLI_VERIFY_ROW_ENCODING_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "common/schema/value.h"
+
+// OpenSSL's type, whose header stays out of this one.
+struct evp_md_ctx_st;
+
+namespace ctlstore::cli {
+
+// Appends a value so that rows of values have the same bytes exactly when each value has the same
+// kind and the same bytes; decimals are taken bit by bit. Part of the digest, so it never changes:
+// a letter for the kind (n, i, d, t, b); behind i and d 8 bytes, behind t and b the length in 8
+// bytes and the data. All numbers are little-endian.
+void AppendExact(const ValueView& value, std::string* bytes);
+
+// Appends a value of a key so that keys, compared as bytes, are in SQLite's order: null, numbers by
+// their value, text, bytes; both of these byte by byte. Two values have the same bytes when SQLite
+// takes them for equal.
+void AppendOrdered(const ValueView& value, std::string* bytes);
+
+// SHA-256 over what is added.
+class Digest {
+ public:
+  Digest();
+  ~Digest();
+  Digest(const Digest&) = delete;
+  Digest& operator=(const Digest&) = delete;
+
+  void Add(absl::string_view bytes);
+
+  // 32 bytes. To be called once, at the end.
+  std::string Finish();
+
+ private:
+  evp_md_ctx_st* const context_;
+};
+
+}  // namespace ctlstore::cli
+
+#endif  // CTLSTORE_CLI_VERIFY_ROW_ENCODING_H_

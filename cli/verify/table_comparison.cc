@@ -1,0 +1,300 @@
+#include "cli/verify/table_comparison.h"
+
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/types/optional.h"
+#include "cli/verify/value_excerpt.h"
+#include "common/sql/quote.h"
+
+namespace ctlstore::cli {
+namespace {
+
+void AppendSeparated(absl::string_view separator, absl::string_view text, std::string* sql) {
+  if (!sql->empty()) absl::StrAppend(sql, separator);
+  absl::StrAppend(sql, text);
+}
+
+std::string Quoted(const std::string& name) {
+  std::string quoted;
+  sql::AppendIdentifier(name, &quoted);
+  return quoted;
+}
+
+}  // namespace
+
+// The LDB's rows one after the other; the current one is valid until Next().
+struct TableComparison::LdbCursor {
+  std::unique_ptr<sqlite::Statement> statement;
+  // So many columns stand before the row's.
+  size_t key_columns = 0;
+
+  bool at_end = false;
+  bool left_out = false;
+  std::vector<ValueView> key_values;
+  std::vector<ValueView> row;
+  // As bytes.
+  std::string key;
+  std::string previous_key;
+  std::string exact;
+
+  bool out_of_order() const { return !at_end && key < previous_key; }
+
+  absl::Status Next(const Keys& keys_left_out) {
+    std::swap(key, previous_key);
+    absl::StatusOr<bool> has_row = statement->Step();
+    if (!has_row.ok()) return has_row.status();
+    at_end = !*has_row;
+    if (at_end) return absl::OkStatus();
+    key_values.clear();
+    row.clear();
+    key.clear();
+    for (int i = 0; i < statement->column_count(); ++i) {
+      const bool is_key = static_cast<size_t>(i) < key_columns;
+      (is_key ? key_values : row).push_back(statement->Column(i));
+    }
+    for (const ValueView& value : key_values) AppendOrdered(value, &key);
+    EncodeRow(row, &exact);
+    left_out = keys_left_out.contains(key);
+    return absl::OkStatus();
+  }
+};
+
+TableComparison::TableComparison(ctldb::Connection* ctldb, sqlite::Database* ldb,
+                                 const std::string& sql_table, const TableDefinition& definition,
+                                 size_t max_differences, TableReport* report)
+    : ctldb_(ctldb),
+      ldb_(ldb),
+      sql_table_(sql_table),
+      definition_(definition),
+      max_differences_(max_differences),
+      report_(*report) {}
+
+void TableComparison::EncodeKey(absl::Span<const ValueView> row, std::string* bytes) const {
+  bytes->clear();
+  for (const size_t position : definition_.key) AppendOrdered(row[position], bytes);
+}
+
+void TableComparison::EncodeRow(absl::Span<const ValueView> row, std::string* bytes) {
+  bytes->clear();
+  for (const ValueView& value : row) AppendExact(value, bytes);
+}
+
+std::string TableComparison::Columns(absl::string_view prefix) const {
+  std::string columns;
+  for (const TableDefinition::Column& column : definition_.columns) {
+    AppendSeparated(", ", absl::StrCat(prefix, Quoted(column.name)), &columns);
+  }
+  return columns;
+}
+
+std::string TableComparison::SortedBy(absl::string_view prefix, Order order) const {
+  std::string terms;
+  for (const size_t position : definition_.key) {
+    // An expression's order is in no index.
+    AppendSeparated(", ",
+                    absl::StrCat(order == Order::kSorted ? "+" : "", prefix,
+                                 Quoted(definition_.columns[position].name), " COLLATE BINARY"),
+                    &terms);
+  }
+  return absl::StrCat(" ORDER BY ", terms);
+}
+
+std::string TableComparison::CtldbSql(Order order) const {
+  const std::string select = absl::StrCat("SELECT ", Columns(""), " FROM ", Quoted(sql_table_));
+  if (ctldb_->dialect().transactional_ddl()) return select + SortedBy("", order);
+  std::string terms;
+  for (const size_t position : definition_.key) {
+    const TableDefinition::Column& column = definition_.columns[position];
+    const bool number = column.type.has_value() && KindOf(*column.type) == ValueKind::kInteger;
+    const std::string name = Quoted(column.name);
+    AppendSeparated(
+        ", ",
+        order == Order::kSorted && !number ? absl::StrCat("CAST(", name, " AS BINARY)") : name,
+        &terms);
+  }
+  return absl::StrCat(select, " ORDER BY ", terms);
+}
+
+absl::StatusOr<bool> TableComparison::KeyIsInAnIndex() const {
+  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = ldb_->Prepare(
+      "SELECT 1 FROM pragma_index_list(?1) i JOIN pragma_table_list(?1) t "
+      "WHERE i.origin = 'pk' AND t.schema = 'main' AND t.wr = 0");
+  if (!statement.ok()) return statement.status();
+  absl::Status bound = (*statement)->Bind(1, sql_table_);
+  if (!bound.ok()) return bound;
+  return (*statement)->Step();
+}
+
+absl::StatusOr<std::string> TableComparison::LdbSql(Order order) const {
+  absl::StatusOr<bool> in_index = KeyIsInAnIndex();
+  if (!in_index.ok()) return in_index.status();
+  const std::string table = Quoted(sql_table_);
+  std::string key;
+  for (const size_t position : definition_.key) {
+    AppendSeparated(", ", absl::StrCat("i.", Quoted(definition_.columns[position].name)), &key);
+  }
+  // No field's name begins with an underscore.
+  return *in_index
+             ? absl::StrCat("SELECT ", key, ", ", Columns("t."), " FROM ", table, " i CROSS JOIN ",
+                            table, " t ON t._rowid_ = i._rowid_", SortedBy("i.", order))
+             : absl::StrCat("SELECT ", key, ", ", Columns("i."), " FROM ", table, " i",
+                            SortedBy("i.", order));
+}
+
+std::string TableComparison::SqlForKey() const {
+  std::string terms;
+  for (const size_t position : definition_.key) {
+    AppendSeparated(" AND ", absl::StrCat(Quoted(definition_.columns[position].name), " = ?"),
+                    &terms);
+  }
+  return absl::StrCat("SELECT ", Columns(""), " FROM ", Quoted(sql_table_), " WHERE ", terms);
+}
+
+std::vector<Value> TableComparison::KeyOf(absl::Span<const ValueView> row) const {
+  std::vector<Value> key;
+  for (const size_t position : definition_.key) key.push_back(Value(row[position]));
+  return key;
+}
+
+RowDifference* TableComparison::Add(RowDifference::Kind kind, std::vector<Value> key) {
+  ++report_.differing_rows;
+  if (report_.differences.size() >= max_differences_) return nullptr;
+  RowDifference difference;
+  difference.kind = kind;
+  difference.key_fields = definition_.key_names();
+  difference.key = std::move(key);
+  report_.differences.push_back(std::move(difference));
+  return &report_.differences.back();
+}
+
+void TableComparison::AddValues(absl::Span<const ValueView> ctldb_row,
+                                absl::Span<const ValueView> ldb_row) {
+  RowDifference* difference = Add(RowDifference::Kind::kValues, KeyOf(ctldb_row));
+  if (difference == nullptr) return;
+  std::string a, b;
+  for (size_t i = 0; i < ctldb_row.size(); ++i) {
+    EncodeRow(ctldb_row.subspan(i, 1), &a);
+    EncodeRow(ldb_row.subspan(i, 1), &b);
+    if (a == b) continue;
+    difference->columns.push_back({definition_.columns[i].name, Excerpt(ctldb_row[i], ldb_row[i]),
+                                   Excerpt(ldb_row[i], ctldb_row[i])});
+  }
+}
+
+absl::Status TableComparison::CompareAll(const Keys& left_out) {
+  const TableReport before = report_;
+  for (const Order order : {Order::kByIndex, Order::kSorted}) {
+    bool out_of_order = false;
+    report_ = before;
+    absl::Status status = Stream(left_out, order, &out_of_order);
+    if (!out_of_order) return status;
+  }
+  return absl::InternalError(absl::StrCat(sql_table_, ": the rows cannot be put in order"));
+}
+
+absl::Status TableComparison::Stream(const Keys& left_out, Order order, bool* out_of_order) {
+  absl::StatusOr<std::string> ldb_sql = LdbSql(order);
+  if (!ldb_sql.ok()) return ldb_sql.status();
+  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = ldb_->Prepare(*ldb_sql);
+  if (!statement.ok()) return statement.status();
+  LdbCursor ldb;
+  ldb.statement = *std::move(statement);
+  ldb.key_columns = definition_.key.size();
+  absl::Status status = ldb.Next(left_out);
+  if (!status.ok()) return status;
+
+  Digest ldb_digest, ctldb_digest;
+  std::string definition;
+  for (const TableDefinition::Column& column : definition_.columns) {
+    AppendExact(column.name, &definition);
+    AppendExact(column.type.has_value() ? FieldTypeName(*column.type) : column.declared,
+                &definition);
+  }
+  for (const std::string& name : definition_.key_names()) AppendExact(name, &definition);
+  ldb_digest.Add(definition);
+  ctldb_digest.Add(definition);
+
+  std::string key, previous_key, exact;
+  // Takes the LDB's rows before `key`, or all that are left.
+  const auto take_ldb_rows_before = [&](bool all) -> absl::Status {
+    while (!ldb.at_end && (all || ldb.key < key)) {
+      if (!ldb.left_out) {
+        ldb_digest.Add(ldb.exact);
+        Add(RowDifference::Kind::kMissingInCtldb,
+            std::vector<Value>(ldb.key_values.begin(), ldb.key_values.end()));
+      }
+      absl::Status next = ldb.Next(left_out);
+      if (!next.ok()) return next;
+      *out_of_order = ldb.out_of_order();
+      if (*out_of_order) return absl::CancelledError();
+    }
+    return absl::OkStatus();
+  };
+  const auto take_ctldb_row = [&](absl::Span<const ValueView> row) -> absl::Status {
+    std::swap(key, previous_key);
+    EncodeKey(row, &key);
+    *out_of_order = key < previous_key;
+    if (*out_of_order) return absl::CancelledError();
+    absl::Status taken = take_ldb_rows_before(false);
+    if (!taken.ok()) return taken;
+    const bool found = !ldb.at_end && ldb.key == key;
+    if (!left_out.contains(key)) {
+      ++report_.rows;
+      EncodeRow(row, &exact);
+      ctldb_digest.Add(exact);
+      if (found) ldb_digest.Add(ldb.exact);
+      if (!found) {
+        Add(RowDifference::Kind::kMissingInLdb, KeyOf(row));
+      } else if (exact != ldb.exact) {
+        AddValues(row, ldb.row);
+      }
+    }
+    if (!found) return absl::OkStatus();
+    taken = ldb.Next(left_out);
+    *out_of_order = taken.ok() && ldb.out_of_order();
+    return *out_of_order ? absl::CancelledError() : taken;
+  };
+  status = ctldb_->Query(CtldbSql(order), {}, take_ctldb_row);
+  if (status.ok()) status = take_ldb_rows_before(true);
+  if (!status.ok()) return status;
+  report_.ldb_digest = ldb_digest.Finish();
+  report_.ctldb_digest = ctldb_digest.Finish();
+  return absl::OkStatus();
+}
+
+absl::Status TableComparison::CompareKey(absl::Span<const Value> key) {
+  const std::string sql = SqlForKey();
+  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = ldb_->Prepare(sql);
+  if (!statement.ok()) return statement.status();
+  absl::Status status;
+  std::vector<ValueView> parameters;
+  for (const Value& value : key) {
+    parameters.push_back(value);
+    status = (*statement)->Bind(static_cast<int>(parameters.size()), value);
+    if (!status.ok()) return status;
+  }
+  LdbCursor ldb;
+  ldb.statement = *std::move(statement);
+  status = ldb.Next({});
+  if (!status.ok()) return status;
+  bool found = false;
+  std::string exact;
+  status = ctldb_->Query(sql, parameters, [&](absl::Span<const ValueView> row) {
+    found = true;
+    ++report_.rows;
+    EncodeRow(row, &exact);
+    if (ldb.at_end) {
+      Add(RowDifference::Kind::kMissingInLdb, KeyOf(row));
+    } else if (exact != ldb.exact) {
+      AddValues(row, ldb.row);
+    }
+    return absl::OkStatus();
+  });
+  if (!status.ok()) return status;
+  if (!found && !ldb.at_end) Add(RowDifference::Kind::kMissingInCtldb, KeyOf(ldb.row));
+  return absl::OkStatus();
+}
+
+}  // namespace ctlstore::cli

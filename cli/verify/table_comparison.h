@@ -1,0 +1,71 @@
+// Compares the rows of one table in both databases.
+
+#ifndef CTLSTORE_CLI_VERIFY_TABLE_COMPARISON_H_
+#define CTLSTORE_CLI_VERIFY_TABLE_COMPARISON_H_
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+#include "cli/verify/ledger_changes.h"
+#include "cli/verify/report.h"
+#include "cli/verify/row_encoding.h"
+#include "cli/verify/table_definition.h"
+#include "common/ctldb/connection.h"
+#include "common/sqlite/database.h"
+
+namespace ctlstore::cli {
+
+// Reads the rows of both in the order of their keys, side by side, and adds to a report what
+// differs. Memory is bounded by a row of each and by the differences that are kept. Not
+// thread-safe.
+class TableComparison {
+ public:
+  // Both databases are in a transaction in which the table has the columns and the key of
+  // `definition`, the ctldb perhaps more columns, which are not looked at. Of the differences the
+  // first `max_differences` are kept in the report. All must outlive this.
+  TableComparison(ctldb::Connection* ctldb, sqlite::Database* ldb, const std::string& sql_table,
+                  const TableDefinition& definition, size_t max_differences, TableReport* report);
+
+  // All rows, but for those with the keys in `left_out`.
+  absl::Status CompareAll(const Keys& left_out);
+
+  // The rows with this key, if there are any.
+  absl::Status CompareKey(absl::Span<const Value> key);
+
+ private:
+  struct LdbCursor;
+  // kByIndex reads in the order in which the databases keep the rows. An index that is damaged, or
+  // made for another order of texts, has another one than ours: then the rows are sorted.
+  enum class Order { kByIndex, kSorted };
+
+  absl::Status Stream(const Keys& left_out, Order order, bool* out_of_order);
+  std::string Columns(absl::string_view prefix) const;
+  std::string CtldbSql(Order order) const;
+  // The key's columns come first, as the index has them where there is one beside the table: what
+  // a read by key finds.
+  absl::StatusOr<std::string> LdbSql(Order order) const;
+  absl::StatusOr<bool> KeyIsInAnIndex() const;
+  std::string SortedBy(absl::string_view prefix, Order order) const;
+  std::string SqlForKey() const;
+  void EncodeKey(absl::Span<const ValueView> row, std::string* bytes) const;
+  RowDifference* Add(RowDifference::Kind kind, std::vector<Value> key);
+  std::vector<Value> KeyOf(absl::Span<const ValueView> row) const;
+  static void EncodeRow(absl::Span<const ValueView> row, std::string* bytes);
+  void AddValues(absl::Span<const ValueView> ctldb_row, absl::Span<const ValueView> ldb_row);
+
+  ctldb::Connection* const ctldb_;
+  sqlite::Database* const ldb_;
+  const std::string& sql_table_;
+  const TableDefinition& definition_;
+  const size_t max_differences_;
+  TableReport& report_;
+};
+
+}  // namespace ctlstore::cli
+
+#endif  // CTLSTORE_CLI_VERIFY_TABLE_COMPARISON_H_
