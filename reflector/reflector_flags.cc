@@ -61,8 +61,8 @@ ABSL_FLAG(int64_t, max_entries_per_query, 10000,
           "The most ledger entries that are read with one query, and that are applied at once.");
 ABSL_FLAG(int64_t, max_bytes_per_query, int64_t{16} << 20,
           "The most bytes of statements that are read with one query, give or take one entry. "
-          "Bounds the memory that the reflector takes, with --max_queue_bytes.");
-ABSL_FLAG(int64_t, max_queue_bytes, int64_t{32} << 20,
+          "Bounds the memory that the reflector takes, with --max_read_ahead_bytes.");
+ABSL_FLAG(int64_t, max_read_ahead_bytes, int64_t{32} << 20,
           "How much of the ledger is read ahead of its being applied, in bytes, give or take one "
           "query, for each local database.");
 ABSL_FLAG(int64_t, max_commit_entries, 10000,
@@ -211,7 +211,7 @@ absl::Status ReadReflectorFlags(ReflectorRunner::Options* options) {
   const int64_t poll_interval_ms = absl::GetFlag(FLAGS_poll_interval_ms);
   const int64_t max_entries = absl::GetFlag(FLAGS_max_entries_per_query);
   const int64_t max_bytes = absl::GetFlag(FLAGS_max_bytes_per_query);
-  const int64_t max_queue_bytes = absl::GetFlag(FLAGS_max_queue_bytes);
+  const int64_t max_queue_bytes = absl::GetFlag(FLAGS_max_read_ahead_bytes);
   const int64_t commit_entries = absl::GetFlag(FLAGS_max_commit_entries);
   const int64_t commit_bytes = absl::GetFlag(FLAGS_max_commit_bytes);
   const int64_t commit_ms = absl::GetFlag(FLAGS_max_commit_ms);
@@ -222,7 +222,7 @@ absl::Status ReadReflectorFlags(ReflectorRunner::Options* options) {
   const std::pair<const char*, int64_t> counts[] = {{"poll_interval_ms", poll_interval_ms},
                                                     {"max_entries_per_query", max_entries},
                                                     {"max_bytes_per_query", max_bytes},
-                                                    {"max_queue_bytes", max_queue_bytes},
+                                                    {"max_read_ahead_bytes", max_queue_bytes},
                                                     {"max_commit_entries", commit_entries},
                                                     {"max_commit_bytes", commit_bytes},
                                                     {"max_commit_ms", commit_ms},

@@ -15,7 +15,7 @@ ABSL_DECLARE_FLAG(int64_t, poll_interval_ms);
 ABSL_DECLARE_FLAG(double, poll_jitter);
 ABSL_DECLARE_FLAG(int64_t, max_entries_per_query);
 ABSL_DECLARE_FLAG(int64_t, max_bytes_per_query);
-ABSL_DECLARE_FLAG(int64_t, max_queue_bytes);
+ABSL_DECLARE_FLAG(int64_t, max_read_ahead_bytes);
 ABSL_DECLARE_FLAG(int64_t, max_commit_entries);
 ABSL_DECLARE_FLAG(int64_t, max_commit_bytes);
 ABSL_DECLARE_FLAG(int64_t, max_commit_ms);
@@ -70,7 +70,7 @@ TEST_F(ReflectorFlagsTest, TakesWhatTheFlagsSay) {
   absl::SetFlag(&FLAGS_max_entries_per_query, 30);
   absl::SetFlag(&FLAGS_max_bytes_per_query, 40);
   absl::SetFlag(&FLAGS_checkpoint_wal_bytes, 50);
-  absl::SetFlag(&FLAGS_max_queue_bytes, 60);
+  absl::SetFlag(&FLAGS_max_read_ahead_bytes, 60);
   absl::SetFlag(&FLAGS_max_commit_entries, 70);
   absl::SetFlag(&FLAGS_max_commit_bytes, 80);
   absl::SetFlag(&FLAGS_max_commit_ms, 90);
