@@ -18,7 +18,8 @@ std::string DescribeExitStatuses() {
          "  2  wrong usage: a flag or an argument\n"
          "  3  not found: the row, table, family, writer, limit or file\n"
          "  4  refused: the input, the credentials or what a limit forbids\n"
-         "  5  unavailable: the server cannot be reached or asks to come back later\n";
+         "  5  unavailable: the server cannot be reached or asks to come back later\n"
+         "  6  differs: what was compared is not the same\n";
 }
 
 absl::Status UsageError(absl::string_view message) {

@@ -24,6 +24,8 @@ enum ExitStatus : int {
   kExitRefused = 4,
   // The server cannot be reached or asks to come back later.
   kExitUnavailable = 5,
+  // What was compared is not the same.
+  kExitDiffers = 6,
 };
 
 // The same for --help, a line each.

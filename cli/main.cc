@@ -14,6 +14,7 @@
 #include "cli/reflector_commands.h"
 #include "cli/schema_commands.h"
 #include "cli/service_commands.h"
+#include "cli/verify_command.h"
 #include "cli/write_commands.h"
 #include "cli/writer_commands.h"
 
@@ -23,7 +24,9 @@ int main(int argc, char** argv) {
   if (arguments.empty()) return ctlstore::cli::kExitUsage;
   CommandTable commands;
   commands.Add("Everything at once", {ctlstore::cli::DevCommand(arguments[0])});
-  commands.Add("Read this host's copy", ctlstore::cli::ReadCommands());
+  std::vector<ctlstore::cli::Command> reading = ctlstore::cli::ReadCommands();
+  reading.push_back(ctlstore::cli::VerifyCommand());
+  commands.Add("Read this host's copy", reading);
   std::vector<ctlstore::cli::Command> writing = ctlstore::cli::WriteCommands();
   writing.push_back(ctlstore::cli::ImportCommand());
   commands.Add("Write rows", writing);

@@ -134,6 +134,17 @@ TEST_P(CtldbSourceTest, DoesNotWaitAfterAnError) {
   EXPECT_THAT(clock_.sleeps(), IsEmpty());
 }
 
+TEST_P(CtldbSourceTest, GoesOnAfterItWasReleased) {
+  std::unique_ptr<ctldb::Connection> connection = OpenReady();
+  Append(connection.get(), {"a"});
+  CtldbSource source(target_, options_, {}, &clock_);
+  source.Release();
+  const LedgerPosition end = PositionAfter(MustRead(&source, {}).entries.back());
+  source.Release();
+  EXPECT_THAT(MustRead(&source, end).entries, IsEmpty());
+  EXPECT_THAT(clock_.sleeps(), IsEmpty());
+}
+
 TEST_P(CtldbSourceTest, PassesOnWhereTheLedgerBegins) {
   std::unique_ptr<ctldb::Connection> connection = OpenReady();
   Append(connection.get(), {"a", "b", "c"});

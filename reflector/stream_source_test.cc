@@ -234,6 +234,20 @@ TEST_F(StreamSourceTest, BeginsAnewAtAnotherPosition) {
   EXPECT_EQ(requests[3].after_digest(), "another digest");
 }
 
+TEST_F(StreamSourceTest, GivesUpTheStreamWhereItIsReleased) {
+  ledger_.AppendTo(10);
+  TcpProxy proxy(port());
+  StreamSource source(proxy.address(), options_, Clock::Real());
+  source.Release();
+  LedgerSource::Limits limits;
+  limits.max_entries = 5;
+  LedgerPosition position = PositionAfter(MustRead(&source, {}, limits).entries.back());
+  source.Release();
+  ReadTo(&source, &position, 10);
+  EXPECT_THAT(ledger_.requests(), SizeIs(2));
+  EXPECT_EQ(proxy.accepted(), 2);
+}
+
 TEST_F(StreamSourceTest, SaysSinceWhenItHasAll) {
   StreamSource source(address_, options_, Clock::Real());
   absl::Notification behind_is_read;

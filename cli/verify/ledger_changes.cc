@@ -1,7 +1,9 @@
 #include "cli/verify/ledger_changes.h"
 
+#include <limits>
 #include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
@@ -46,6 +48,40 @@ bool ReadKey(const sql::ParameterizedStatement& statement, const TableDefinition
     if (!found) return false;
   }
   return !key->empty();
+}
+
+// The values of the row that a REPLACE writes; false where they cannot be told.
+bool ReadRow(const sql::ParameterizedStatement& statement, const TableDefinition& definition,
+             std::vector<Value>* row) {
+  size_t found = 0;
+  for (const TableDefinition::Column& column : definition.columns) {
+    row->emplace_back();
+    for (size_t i = 0; i < statement.columns.size(); ++i) {
+      if (statement.columns[i] != column.name) continue;
+      const ValueView& value = statement.parameters[i];
+      if (!value.is_null() && (!column.type.has_value() || value.kind() != KindOf(*column.type))) {
+        return false;
+      }
+      row->back() = Value(value);
+      ++found;
+    }
+  }
+  return found == statement.columns.size();
+}
+
+absl::Status ReadEntries(
+    ctldb::Connection* connection, int64_t after, int64_t up_to,
+    absl::FunctionRef<void(int64_t sequence, absl::string_view statement)> take) {
+  return connection->Query(
+      "SELECT seq, statement FROM ctlstore_dml_ledger WHERE seq > ? AND seq <= ? ORDER BY seq",
+      {after, up_to}, [&](absl::Span<const ValueView> row) {
+        if (row[0].kind() != ValueKind::kInteger ||
+            (row[1].kind() != ValueKind::kText && row[1].kind() != ValueKind::kBytes)) {
+          return absl::InternalError("a ledger entry is not an integer and a statement");
+        }
+        take(row[0].integer(), row[1].data());
+        return absl::OkStatus();
+      });
 }
 
 class Reading {
@@ -127,16 +163,54 @@ absl::Status ReadLedgerChanges(ctldb::Connection* connection, const LedgerRange&
     return absl::OkStatus();
   }
   Reading reading(range, definitions, max_keys, changes);
-  return connection->Query(
-      "SELECT seq, statement FROM ctlstore_dml_ledger WHERE seq > ? ORDER BY seq", {range.first},
-      [&](absl::Span<const ValueView> row) {
-        if (row[0].kind() != ValueKind::kInteger ||
-            (row[1].kind() != ValueKind::kText && row[1].kind() != ValueKind::kBytes)) {
-          return absl::InternalError("a ledger entry is not an integer and a statement");
+  return ReadEntries(connection, range.first, std::numeric_limits<int64_t>::max(),
+                     [&reading](int64_t sequence, absl::string_view statement) {
+                       reading.Take(sequence, statement);
+                     });
+}
+
+absl::StatusOr<absl::flat_hash_map<std::string, LedgerRow>> ReadLedgerRows(
+    ctldb::Connection* connection, const LedgerRange& range, const std::string& sql_table,
+    const TableDefinition& definition, const Keys& keys, size_t max_bytes) {
+  absl::flat_hash_map<std::string, LedgerRow> rows;
+  bool whole_table = false;
+  size_t bytes = 0;
+  sql::ParameterizedStatement statement;
+  std::vector<Value> key;
+  absl::Status status =
+      ReadEntries(connection, range.first, range.last, [&](int64_t, absl::string_view text) {
+        if (text == kBeginMarker || text == kCommitMarker) return;
+        if (!sql::ParameterizeStatement(text, &statement)) {
+          absl::optional<TableName> table = DefinedTable(text);
+          if (absl::StatusOr<TableName> cleared = sql::ParseClearTable(text); cleared.ok()) {
+            table = *std::move(cleared);
+          }
+          whole_table = whole_table || !table.has_value() || SqlTableName(*table) == sql_table;
+          return;
         }
-        reading.Take(row[0].integer(), row[1].data());
-        return absl::OkStatus();
+        if (statement.sql_table != sql_table) return;
+        if (!ReadKey(statement, definition, &key)) {
+          whole_table = true;
+          return;
+        }
+        std::string key_bytes;
+        for (const Value& value : key) AppendOrdered(value, &key_bytes);
+        if (!keys.contains(key_bytes)) return;
+        LedgerRow& row = rows[key_bytes];
+        row = LedgerRow();
+        if (statement.kind == sql::ParameterizedStatement::Kind::kDelete) {
+          row.known = true;
+          return;
+        }
+        // Counted for each version of a row, so this is too much rather than too little.
+        bytes += text.size();
+        row.values.emplace();
+        row.known = bytes <= max_bytes && ReadRow(statement, definition, &*row.values);
+        if (!row.known) row.values.reset();
       });
+  if (!status.ok()) return status;
+  if (whole_table) rows.clear();
+  return rows;
 }
 
 absl::StatusOr<PendingSchemaChanges> ReadPendingSchemaChanges(ctldb::Connection* connection) {

@@ -13,6 +13,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/optional.h"
 #include "cli/verify/table_definition.h"
 #include "common/ctldb/connection.h"
 #include "common/schema/value.h"
@@ -48,6 +49,22 @@ struct LedgerRange {
 absl::Status ReadLedgerChanges(ctldb::Connection* connection, const LedgerRange& range,
                                const std::map<std::string, const TableDefinition*>& definitions,
                                size_t max_keys, LedgerChanges* changes);
+
+// What the ledger makes of a row.
+struct LedgerRow {
+  // Not where values would be converted in a way that is the databases' affair, or are too large to
+  // be kept.
+  bool known = false;
+  // In the order of the definition's columns; nullopt where the row is deleted.
+  absl::optional<std::vector<Value>> values;
+};
+
+// What the entries after `first` up to `last` leave of the rows with these keys, by the keys'
+// bytes. A key that none of them names is not among them; none is, where an entry concerns the
+// whole table or may do so. At most about `max_bytes` are kept.
+absl::StatusOr<absl::flat_hash_map<std::string, LedgerRow>> ReadLedgerRows(
+    ctldb::Connection* connection, const LedgerRange& range, const std::string& sql_table,
+    const TableDefinition& definition, const Keys& keys, size_t max_bytes);
 
 // What schema changes that were begun and are not in the ledger yet may have done already.
 struct PendingSchemaChanges {

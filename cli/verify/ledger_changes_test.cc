@@ -119,6 +119,44 @@ TEST_P(LedgerChangesTest, DefinitionsCountUpToTheLedgersEnd) {
   EXPECT_TRUE(Read(sequence - 1, sequence - 1).at("fam___two").definition);
 }
 
+TEST_P(LedgerChangesTest, TellsWhatTheLedgerMakesOfRows) {
+  const std::vector<Value> x = {Value::Text("x"), Value::Integer(1)};
+  const std::vector<Value> y = {Value::Text("y"), Value::Integer(1)};
+  const std::vector<Value> z = {Value::Text("z"), Value::Integer(1)};
+  Add(1, "REPLACE INTO fam___one (\"v\",\"b\",\"a\") VALUES('before',1,'z')");
+  Add(2, "--- BEGIN");
+  Add(3, "REPLACE INTO fam___one (\"v\",\"b\",\"a\") VALUES('first',1,'x')");
+  Add(4, "REPLACE INTO fam___one (\"v\",\"b\",\"a\") VALUES('y''s',1,'y')");
+  Add(5, "--- COMMIT");
+  Add(6, "REPLACE INTO fam___one (\"v\",\"b\",\"a\") VALUES(NULL,1,'x')");
+  Add(7, "DELETE FROM fam___one WHERE \"a\" = 'y' AND \"b\" = 1");
+  Add(8, "REPLACE INTO fam___two (\"a\") VALUES('x')");
+  Add(9, "REPLACE INTO fam___one (\"v\",\"b\",\"a\") VALUES(1.5,1,'x')");
+  const auto read = [&](int64_t first, int64_t last, size_t max_bytes = 1000) {
+    auto rows = ReadLedgerRows(connection_.get(), {first, last}, "fam___one", definition_,
+                               {{Key(x), x}, {Key(y), y}, {Key(z), z}}, max_bytes);
+    EXPECT_TRUE(rows.ok()) << rows.status();
+    return *std::move(rows);
+  };
+  auto rows = read(1, 5);
+  EXPECT_EQ(rows.size(), 2u);
+  ASSERT_TRUE(rows.at(Key(x)).known && rows.at(Key(y)).known);
+  EXPECT_EQ(*rows.at(Key(x)).values,
+            (std::vector<Value>{Value::Text("first"), Value::Integer(1), Value::Text("x")}));
+  EXPECT_EQ(rows.at(Key(y)).values->front(), Value::Text("y's"));
+  rows = read(0, 8);
+  EXPECT_EQ(rows.size(), 3u);
+  EXPECT_EQ(rows.at(Key(x)).values->front(), Value::Null());
+  EXPECT_TRUE(rows.at(Key(y)).known);
+  EXPECT_FALSE(rows.at(Key(y)).values.has_value());
+  // Of a kind that the column does not have; too large.
+  EXPECT_FALSE(read(0, 9).at(Key(x)).known);
+  EXPECT_FALSE(read(0, 5, 100).at(Key(x)).known);
+  Add(10, "DELETE FROM fam___one");
+  EXPECT_TRUE(read(0, 10).empty());
+  EXPECT_EQ(read(0, 9).size(), 3u);
+}
+
 TEST_P(LedgerChangesTest, WhatWasTakenOutOfTheLedgerMayHaveBeenAnything) {
   Add(10, "REPLACE INTO fam___other (\"a\") VALUES('x')");
   Add(12, "REPLACE INTO fam___other (\"a\") VALUES('x')");

@@ -183,6 +183,12 @@ absl::Status Snapshots::ReadBetween() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<absl::flat_hash_map<std::string, LedgerRow>> Snapshots::LedgerRows(
+    const std::string& sql_table, const LedgerRange& range, const Keys& keys) {
+  return ReadLedgerRows(ledger_.get(), range, sql_table, *table(sql_table).ldb, keys,
+                        options_.max_statement_bytes);
+}
+
 absl::StatusOr<bool> Snapshots::LedgerHas(int64_t sequence, absl::string_view digest) {
   // An entry that is not there any more tells nothing.
   bool same = true;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -43,6 +44,8 @@ class Snapshots {
     absl::Duration max_wait = absl::Seconds(30);
     // Of one table at most so many changed keys are kept in memory.
     size_t max_keys = 100000;
+    // The bytes of the ledger's statements about such keys that are kept.
+    size_t max_statement_bytes = size_t{64} << 20;
     Clock* clock = Clock::Real();
   };
 
@@ -78,6 +81,10 @@ class Snapshots {
   const PendingSchemaChanges& pending() const { return pending_; }
   // Whether the ledger's entry at the LDB's position has this digest (ledger_position.h).
   absl::StatusOr<bool> LedgerHas(int64_t sequence, absl::string_view digest);
+
+  // ReadLedgerRows() of the ledger that reaches to both states.
+  absl::StatusOr<absl::flat_hash_map<std::string, LedgerRow>> LedgerRows(
+      const std::string& sql_table, const LedgerRange& range, const Keys& keys);
 
   // Whether the LDB was waited for as long as it may be.
   bool waited_enough() const { return ldb_wait_left_ <= absl::ZeroDuration(); }

@@ -264,36 +264,77 @@ absl::Status TableComparison::Stream(const Keys& left_out, Order order, bool* ou
   return absl::OkStatus();
 }
 
-absl::Status TableComparison::CompareKey(absl::Span<const Value> key) {
-  const std::string sql = SqlForKey();
-  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = ldb_->Prepare(sql);
+absl::StatusOr<TableComparison::StoredRow> TableComparison::ReadLdbRow(
+    absl::Span<const Value> key) {
+  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = ldb_->Prepare(SqlForKey());
   if (!statement.ok()) return statement.status();
-  absl::Status status;
-  std::vector<ValueView> parameters;
-  for (const Value& value : key) {
-    parameters.push_back(value);
-    status = (*statement)->Bind(static_cast<int>(parameters.size()), value);
-    if (!status.ok()) return status;
+  for (size_t i = 0; i < key.size(); ++i) {
+    absl::Status bound = (*statement)->Bind(static_cast<int>(i + 1), key[i]);
+    if (!bound.ok()) return bound;
   }
-  LdbCursor ldb;
-  ldb.statement = *std::move(statement);
-  status = ldb.Next({});
+  absl::StatusOr<bool> has_row = (*statement)->Step();
+  if (!has_row.ok()) return has_row.status();
+  StoredRow row;
+  if (!*has_row) return row;
+  row.emplace();
+  for (int i = 0; i < (*statement)->column_count(); ++i) {
+    row->push_back(Value((*statement)->Column(i)));
+  }
+  return row;
+}
+
+absl::StatusOr<TableComparison::StoredRow> TableComparison::ReadCtldbRow(
+    absl::Span<const Value> key) {
+  StoredRow row;
+  const std::vector<ValueView> parameters(key.begin(), key.end());
+  absl::Status status =
+      ctldb_->Query(SqlForKey(), parameters, [&row](absl::Span<const ValueView> values) {
+        row.emplace(values.begin(), values.end());
+        return absl::OkStatus();
+      });
   if (!status.ok()) return status;
-  bool found = false;
-  std::string exact;
-  status = ctldb_->Query(sql, parameters, [&](absl::Span<const ValueView> row) {
-    found = true;
-    ++report_.rows;
-    EncodeRow(row, &exact);
-    if (ldb.at_end) {
-      Add(RowDifference::Kind::kMissingInLdb, KeyOf(row));
-    } else if (exact != ldb.exact) {
-      AddValues(row, ldb.row);
-    }
-    return absl::OkStatus();
-  });
-  if (!status.ok()) return status;
-  if (!found && !ldb.at_end) Add(RowDifference::Kind::kMissingInCtldb, KeyOf(ldb.row));
+  return row;
+}
+
+bool TableComparison::CompareRows(absl::Span<const Value> key, const StoredRow& ctldb_row,
+                                  const StoredRow& ldb_row) {
+  if (!ctldb_row.has_value() && !ldb_row.has_value()) return true;
+  if (!ctldb_row.has_value() || !ldb_row.has_value()) {
+    Add(ctldb_row.has_value() ? RowDifference::Kind::kMissingInLdb
+                              : RowDifference::Kind::kMissingInCtldb,
+        std::vector<Value>(key.begin(), key.end()));
+    return false;
+  }
+  const std::vector<ValueView> ctldb_views(ctldb_row->begin(), ctldb_row->end());
+  const std::vector<ValueView> ldb_views(ldb_row->begin(), ldb_row->end());
+  std::string ctldb_exact, ldb_exact;
+  EncodeRow(ctldb_views, &ctldb_exact);
+  EncodeRow(ldb_views, &ldb_exact);
+  if (ctldb_exact == ldb_exact) return true;
+  AddValues(ctldb_views, ldb_views);
+  return false;
+}
+
+absl::Status TableComparison::CompareKey(absl::Span<const Value> key) {
+  absl::StatusOr<StoredRow> ldb_row = ReadLdbRow(key);
+  if (!ldb_row.ok()) return ldb_row.status();
+  absl::StatusOr<StoredRow> ctldb_row = ReadCtldbRow(key);
+  if (!ctldb_row.ok()) return ctldb_row.status();
+  if (ctldb_row->has_value()) ++report_.rows;
+  CompareRows(key, *ctldb_row, *ldb_row);
+  return absl::OkStatus();
+}
+
+absl::Status TableComparison::CompareWithLedger(absl::Span<const Value> key,
+                                                const StoredRow& at_ldb,
+                                                const StoredRow& at_ctldb) {
+  absl::StatusOr<StoredRow> ldb_row = ReadLdbRow(key);
+  if (!ldb_row.ok()) return ldb_row.status();
+  absl::StatusOr<StoredRow> ctldb_row = ReadCtldbRow(key);
+  if (!ctldb_row.ok()) return ctldb_row.status();
+  if (ctldb_row->has_value()) ++report_.rows;
+  // One row is counted once.
+  if (CompareRows(key, at_ldb, *ldb_row)) CompareRows(key, *ctldb_row, at_ctldb);
   return absl::OkStatus();
 }
 

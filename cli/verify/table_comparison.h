@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "absl/types/span.h"
 #include "cli/verify/ledger_changes.h"
 #include "cli/verify/report.h"
@@ -25,6 +26,9 @@ namespace ctlstore::cli {
 // thread-safe.
 class TableComparison {
  public:
+  // nullopt where there is none.
+  using StoredRow = absl::optional<std::vector<Value>>;
+
   // Both databases are in a transaction in which the table has the columns and the key of
   // `definition`, the ctldb perhaps more columns, which are not looked at. Of the differences the
   // first `max_differences` are kept in the report. All must outlive this.
@@ -36,6 +40,11 @@ class TableComparison {
 
   // The rows with this key, if there are any.
   absl::Status CompareKey(absl::Span<const Value> key);
+
+  // The rows with this key with what the ledger makes of them at the LDB's state and at the
+  // ctldb's.
+  absl::Status CompareWithLedger(absl::Span<const Value> key, const StoredRow& at_ldb,
+                                 const StoredRow& at_ctldb);
 
  private:
   struct LdbCursor;
@@ -56,6 +65,11 @@ class TableComparison {
   RowDifference* Add(RowDifference::Kind kind, std::vector<Value> key);
   std::vector<Value> KeyOf(absl::Span<const ValueView> row) const;
   static void EncodeRow(absl::Span<const ValueView> row, std::string* bytes);
+  absl::StatusOr<StoredRow> ReadLdbRow(absl::Span<const Value> key);
+  absl::StatusOr<StoredRow> ReadCtldbRow(absl::Span<const Value> key);
+  // True where they are the same.
+  bool CompareRows(absl::Span<const Value> key, const StoredRow& ctldb_row,
+                   const StoredRow& ldb_row);
   void AddValues(absl::Span<const ValueView> ctldb_row, absl::Span<const ValueView> ldb_row);
 
   ctldb::Connection* const ctldb_;

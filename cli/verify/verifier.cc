@@ -318,20 +318,50 @@ absl::Status Verifier::CompareRows(const std::string& sql_table, const Snapshots
     work->keys = table.changes.keys;
     report.keys_apart = static_cast<int64_t>(work->keys.size());
     report.first_sequence = snapshots_.ldb_sequence();
+    work->keys_since = std::min(snapshots_.ldb_sequence(), snapshots_.ctldb_sequence());
   } else {
-    Keys left;
-    for (auto& [bytes, key] : work->keys) {
-      if (table.changes.keys.contains(bytes)) {
-        left.emplace(bytes, key);
-      } else if (status.ok()) {
-        status = comparison.CompareKey(key);
-      }
-    }
-    work->keys = std::move(left);
+    status = CompareKeys(sql_table, table, &comparison, work);
   }
   report.last_sequence = snapshots_.ldb_sequence();
   differences_kept_ += report.differences.size() - kept_before;
   return status;
+}
+
+absl::Status Verifier::CompareKeys(const std::string& sql_table, const Snapshots::Table& table,
+                                   TableComparison* comparison, Work* work) {
+  // Changed again between the two states.
+  Keys changed;
+  for (const auto& [bytes, key] : work->keys) {
+    if (table.changes.keys.contains(bytes)) {
+      changed.emplace(bytes, key);
+      continue;
+    }
+    absl::Status status = comparison->CompareKey(key);
+    if (!status.ok()) return status;
+  }
+  work->keys = std::move(changed);
+  if (work->keys.empty()) return absl::OkStatus();
+
+  const auto at_ldb =
+      snapshots_.LedgerRows(sql_table, {work->keys_since, snapshots_.ldb_sequence()}, work->keys);
+  if (!at_ldb.ok()) return at_ldb.status();
+  const auto at_ctldb =
+      snapshots_.LedgerRows(sql_table, {work->keys_since, snapshots_.ctldb_sequence()}, work->keys);
+  if (!at_ctldb.ok()) return at_ctldb.status();
+  Keys left;
+  for (const auto& [bytes, key] : work->keys) {
+    const auto ldb_row = at_ldb->find(bytes), ctldb_row = at_ctldb->find(bytes);
+    if (ldb_row == at_ldb->end() || !ldb_row->second.known || ctldb_row == at_ctldb->end() ||
+        !ctldb_row->second.known) {
+      left.emplace(bytes, key);
+      continue;
+    }
+    absl::Status status =
+        comparison->CompareWithLedger(key, ldb_row->second.values, ctldb_row->second.values);
+    if (!status.ok()) return status;
+  }
+  work->keys = std::move(left);
+  return absl::OkStatus();
 }
 
 }  // namespace ctlstore::cli

@@ -4,6 +4,7 @@
 #define CTLSTORE_CLI_VERIFY_VERIFIER_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -20,10 +21,13 @@
 
 namespace ctlstore::cli {
 
+class TableComparison;
+
 // Compares the set of tables, their definitions, and every value of every row with its kind, while
 // both databases are in use and without keeping anybody from writing. Table by table a state of
 // each database is read (snapshots.h); the rows that the ledger names between the two states are
-// left out at first and compared later, in states of their own, until none is left.
+// left out at first and compared later, in states of their own, until none is left. A row that is
+// changed all the time is compared with what the ledger makes of it, in both databases.
 //
 // Only reads. Memory is bounded by the options. Used once, by one thread.
 class Verifier {
@@ -40,8 +44,8 @@ class Verifier {
     // How long the LDB is waited for because it is behind the ctldb, or the ctldb because it is a
     // replica that is behind the LDB, all in all.
     absl::Duration max_wait = absl::Seconds(30);
-    // How often what is changing all the time is looked at.
-    int max_rounds = 200;
+    // How often what could not be compared is looked at again.
+    int max_rounds = 100;
     // Of one table at most so many changed keys are kept in memory.
     size_t max_changed_keys = 100000;
     Clock* clock = Clock::Real();
@@ -65,6 +69,8 @@ class Verifier {
     // All of it is still to be compared; otherwise the rows with these keys.
     bool all = true;
     Keys keys;
+    // The ledger names each of them behind this position.
+    int64_t keys_since = 0;
     bool done() const { return !all && keys.empty(); }
     // The table is in neither database, or is not in the ledger yet.
     bool nothing_there = false;
@@ -81,6 +87,8 @@ class Verifier {
   // In the pair of states that is open.
   absl::Status Compare(const std::string& sql_table, Work* work);
   absl::Status CompareRows(const std::string& sql_table, const Snapshots::Table& table, Work* work);
+  absl::Status CompareKeys(const std::string& sql_table, const Snapshots::Table& table,
+                           TableComparison* comparison, Work* work);
   // Whether what differs about the definitions is settled: then `*work` says how.
   bool DefinitionsAgree(const std::string& sql_table, const Snapshots::Table& table, Work* work);
   absl::Status Open(absl::Span<const std::string> sql_tables, bool wait, bool* open);

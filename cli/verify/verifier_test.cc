@@ -341,8 +341,8 @@ TEST_P(VerifierExamplesTest, AnLdbOfSomeFamiliesIsComparedInThese) {
   executive_->Create(Simple("simple", "other"));
   executive_->Create(Simple("simple", "third"));
   Reflect();
-  InLdb("CREATE TABLE _ldb_state (name TEXT PRIMARY KEY NOT NULL, value)");
-  InLdb("INSERT INTO _ldb_state VALUES ('families', '')");
+  InLdb("CREATE TABLE IF NOT EXISTS _ldb_state (name TEXT PRIMARY KEY NOT NULL, value)");
+  InLdb("REPLACE INTO _ldb_state VALUES ('families', '')");
   EXPECT_THAT(Findings(Verify()), IsEmpty());
   EXPECT_EQ(Verify().tables.size(), 4u);
   InLdb("REPLACE INTO _ldb_state VALUES ('families', 'fam,third')");
@@ -360,7 +360,7 @@ TEST_P(VerifierExamplesTest, AnLdbOfSomeFamiliesIsComparedInThese) {
 }
 
 TEST_P(VerifierExamplesTest, SkippedEntriesAreCounted) {
-  InLdb("CREATE TABLE _ldb_skipped (seq INTEGER PRIMARY KEY, time TEXT, error TEXT)");
+  InLdb("CREATE TABLE IF NOT EXISTS _ldb_skipped (seq INTEGER PRIMARY KEY, time TEXT, error TEXT)");
   EXPECT_EQ(Verify().skipped_entries, 0);
   InLdb("INSERT INTO _ldb_skipped VALUES (3, '', ''), (9, '', '')");
   EXPECT_EQ(Verify().skipped_entries, 2);
@@ -431,13 +431,14 @@ TEST_P(VerifierExamplesTest, AnLdbThatIsFurtherThanTheLedgerIsSaid) {
   EXPECT_EQ(ErrorReason(status), reason::kLedgerBehind);
 }
 
-TEST_P(VerifierExamplesTest, ALdbThatIsAheadOfAReplicaIsComparedWhenTheReplicaHasCaughtUp) {
+TEST_P(VerifierExamplesTest, AnLdbThatIsAheadOfAReplicaIsComparedWhenTheReplicaHasCaughtUp) {
   // What a replica does that is behind: the LDB has a row that the ctldb gets during the run.
   ASSERT_TRUE(executive_->Write(simple_, {{Value::Integer(5), Value::Text("later")}}));
   Reflect();
   const int64_t last = Verify().last_sequence;
   const auto entry = ctldb::testing::MustQuery(
-      connection_.get(), "SELECT statement FROM ctlstore_dml_ledger WHERE seq = ?", {last})[0];
+      connection_.get(), "SELECT leader_ts, statement FROM ctlstore_dml_ledger WHERE seq = ?",
+      {last})[0];
   InCtldb("DELETE FROM ctlstore_dml_ledger WHERE seq = ?", {Value::Integer(last)});
   InCtldb("UPDATE fam___simple SET n = 'number 5' WHERE id = 5");
   Verifier::Options options = VerifierOptions();
@@ -451,8 +452,8 @@ TEST_P(VerifierExamplesTest, ALdbThatIsAheadOfAReplicaIsComparedWhenTheReplicaHa
   EXPECT_FALSE(done);
   ASSERT_TRUE(connection_->BeginWrite().ok());
   InCtldb("UPDATE fam___simple SET n = 'later' WHERE id = 5");
-  InCtldb("INSERT INTO ctlstore_dml_ledger (seq, statement) VALUES (?, ?)",
-          {Value::Integer(last), entry[0]});
+  InCtldb("INSERT INTO ctlstore_dml_ledger (seq, leader_ts, statement) VALUES (?, ?, ?)",
+          {Value::Integer(last), entry[0], entry[1]});
   ASSERT_TRUE(connection_->Commit().ok());
   run.join();
 }

@@ -647,6 +647,11 @@ absl::Status MariadbConnection::Query(absl::string_view sql, absl::Span<const Va
     if (failed) {
       code = mysql_stmt_errno((*statement)->handle());
       message = mysql_stmt_error((*statement)->handle());
+      // What the server says in the middle of a result, only the connection knows.
+      if (code == 0) {
+        code = mysql_errno(mysql_);
+        message = mysql_error(mysql_);
+      }
     }
   }
   if (failed) return Failed(code, message.c_str());

@@ -200,8 +200,15 @@ class LdbWriter::Impl {
     connection_ = *std::move(connection);
     absl::StatusOr<LedgerPosition> position = connection_->state->ReadPosition();
     if (!position.ok()) return AfterUse(position.status());
-    // A commit that seemed to fail may be there.
-    if (position->sequence != applied_position_.sequence) TellThatEverythingChanged(*position);
+    // A commit that seemed to fail may be there. Then what the caller has would be applied twice.
+    if (position->sequence != applied_position_.sequence) {
+      const int64_t expected = applied_position_.sequence;
+      splitter_.Forget();
+      TellThatEverythingChanged(*position);
+      return AfterUse(absl::UnavailableError(absl::StrCat(path_, " has been opened anew and is at ",
+                                                          position->sequence, ", not at ", expected,
+                                                          "; go on from there")));
+    }
     LOG(INFO) << "event=ldb_opened_anew path=" << path_ << " sequence=" << position->sequence;
     return absl::OkStatus();
   }

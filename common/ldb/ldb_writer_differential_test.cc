@@ -106,6 +106,11 @@ class RandomLedger {
   // key refuses it.
   std::string Literal(bool may_be_null) {
     if (may_be_null && random_.OneIn(20)) return "NULL";
+    // The forms that are bound and not run as text; where one is not, none of the statement is.
+    static constexpr const char* kBound[] = {
+        "true",   "FALSE", "True", "0",   "-0",      "007", "1.0",   "-0.0",   "0.5",     "''",
+        "'a''b'", "''''",  "'1'",  "x''", "X'0aFF'", "-5",  "'1.0'", "'NULL'", "-12.250", "x'61'"};
+    if (!random_.OneIn(12)) return kBound[random_.Below(std::size(kBound))];
     static constexpr const char* kLiterals[] = {"true",
                                                 "FALSE",
 

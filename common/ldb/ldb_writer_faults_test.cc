@@ -200,5 +200,27 @@ TEST_F(LdbWriterFaultsTest, AFailedSyncLosesNothing) {
   PlayAll(FaultyVfs::Fault::kFailedSync, true);
 }
 
+// As a commit would be that was reported as failed and is there all the same.
+TEST_F(LdbWriterFaultsTest, WhatIsThereAfterAnErrorIsNotAppliedAgain) {
+  FaultyVfs vfs("faulty", {".db-wal"});
+  vfs.MakeDefault();
+  const std::string path = folder_.Path("ldb.db");
+  Follower follower;
+  LdbWriter::Options options;
+  options.listeners = {&follower};
+  std::unique_ptr<LdbWriter> writer = OpenWriter(path, options);
+  ASSERT_TRUE(writer->Apply(known_.ledger().After(0, 1)).ok());
+  vfs.Arm(FaultyVfs::Fault::kIoError, 1);
+  EXPECT_TRUE(absl::IsUnavailable(writer->Apply(known_.ledger().After(1))));
+  EXPECT_EQ(vfs.Disarm(), 1);
+  ASSERT_TRUE(OpenPlain(path, /*read_only=*/false)->Execute("UPDATE _ldb_seq SET seq = 7").ok());
+  EXPECT_TRUE(absl::IsUnavailable(writer->Apply(known_.ledger().After(1))));
+  EXPECT_EQ(writer->applied_position(), (LedgerPosition{7, ""}));
+  EXPECT_EQ(writer->received_sequence(), 7);
+  EXPECT_EQ(follower.last(), 7);
+  EXPECT_TRUE(writer->Apply({{8, "", "DELETE FROM fam___tbl"}}).ok());
+  EXPECT_EQ(follower.last(), 8);
+}
+
 }  // namespace
 }  // namespace ctlstore::ldb
