@@ -168,17 +168,22 @@ class ReflectorProcess {
     Check(status, "the reflector does not catch up");
   }
 
-  // The processor time that it has used so far.
+  // The processor time that its threads have used so far; times of threads that have ended are not
+  // in it.
   absl::Duration CpuTime() const {
-    const std::string stat = Contents(absl::StrCat("/proc/", pid_, "/stat"));
-    // The second field is the program's name in parentheses, which may hold anything.
-    const std::vector<std::string> fields = absl::StrSplit(stat.substr(stat.rfind(')') + 1), ' ');
-    int64_t user = 0, system = 0;
-    if (fields.size() < 14 || !absl::SimpleAtoi(fields[12], &user) ||
-        !absl::SimpleAtoi(fields[13], &system)) {
-      Check(absl::InternalError("no times in /proc"), "the reflector has ended");
+    absl::Duration time;
+    for (const auto& thread :
+         std::filesystem::directory_iterator(absl::StrCat("/proc/", pid_, "/task"))) {
+      // /proc/PID/stat counts in ticks of 10 ms, which an idle process hardly ever uses up.
+      const std::vector<std::string> fields =
+          absl::StrSplit(Contents(thread.path() / "schedstat"), ' ');
+      int64_t nanoseconds = 0;
+      if (!absl::SimpleAtoi(fields[0], &nanoseconds)) {
+        Check(absl::InternalError("no time in /proc"), "the reflector has ended");
+      }
+      time += absl::Nanoseconds(nanoseconds);
     }
-    return absl::Seconds(user + system) / sysconf(_SC_CLK_TCK);
+    return time;
   }
 
   double ResidentMegabytes() const {

@@ -5,7 +5,13 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import grpc
 from ctlstore.v1 import executive_pb2 as ex
-from ctlstore.v1 import executive_pb2_grpc, schema_pb2, sidecar_pb2_grpc
+from ctlstore.v1 import (
+    executive_pb2_grpc,
+    reflector_pb2,
+    reflector_pb2_grpc,
+    schema_pb2,
+    sidecar_pb2_grpc,
+)
 from ctlstore.v1 import sidecar_pb2 as sc
 from google.rpc import error_details_pb2, status_pb2
 
@@ -241,6 +247,30 @@ class SidecarClient:
 
     def status(self, **call: Any) -> sc.GetStatusResponse:
         return self.stub.GetStatus(sc.GetStatusRequest(), **_with_timeout(call))
+
+
+class ReflectorClient:
+    """One reflector that keeps one LDB. Each call raises grpc.RpcError. Thread-safe."""
+
+    def __init__(self, address: str) -> None:
+        self.channel = open_channel(address)
+        self.stub = reflector_pb2_grpc.ReflectorStub(self.channel)
+
+    def close(self) -> None:
+        self.channel.close()
+
+    def status(self, **call: Any) -> reflector_pb2.LdbStatus:
+        request = reflector_pb2.GetReflectorStatusRequest()
+        call.setdefault("wait_for_ready", True)
+        (status,) = self.stub.GetStatus(request, **_with_timeout(call)).ldbs
+        return status
+
+    def state(self) -> str:
+        """The state's name in the API."""
+        return reflector_pb2.ReflectorState.Name(self.status().state)
+
+    def rebuild(self, **call: Any) -> None:
+        self.stub.Rebuild(reflector_pb2.RebuildRequest(), **_with_timeout(call))
 
 
 def _with_timeout(call: Dict[str, Any]) -> Dict[str, Any]:

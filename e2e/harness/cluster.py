@@ -6,7 +6,14 @@ from typing import Callable, Dict, List, Optional, Sequence
 
 import grpc
 
-from harness.client import ExecutiveClient, SidecarClient, Writer, failure_of, open_channel
+from harness.client import (
+    ExecutiveClient,
+    ReflectorClient,
+    SidecarClient,
+    Writer,
+    failure_of,
+    open_channel,
+)
 from harness.compare import assert_same, wait_until_caught_up
 from harness.ctldb import Ctldb
 from harness.process import Process
@@ -133,7 +140,10 @@ class Executive:
 
 
 class Host:
-    """A host: a reflector that keeps an LDB, and a sidecar that serves it."""
+    """A host: a reflector that keeps an LDB, and a sidecar that serves it.
+
+    The reflector asks the ctldb, unless `upstreams` (URLs) say otherwise.
+    """
 
     def __init__(
         self,
@@ -142,18 +152,23 @@ class Host:
         folder: Path,
         socket_folder: Path,
         launcher: Launcher,
+        upstreams: Sequence[str] = (),
+        reflector_flags: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.ldb_path = folder / name / "ldb.db"
         self.sidecar_address = f"unix:{socket_folder / name}.sock"
+        self.reflector_address = f"unix:{socket_folder / name}-reflector.sock"
+        source = f"--upstream={','.join(upstreams)}" if upstreams else f"--ctldb={ctldb.url}"
         self.reflector = Process(
             f"{name}-reflector",
             [
                 *launcher("reflector"),
-                f"--ctldb={ctldb.url}",
+                source,
                 f"--ldb={self.ldb_path}",
+                f"--listen={self.reflector_address}",
                 f"--poll_interval_ms={POLL_INTERVAL_MS}",
-                "--listen=127.0.0.1:0",
+                *reflector_flags,
             ],
             folder,
         )
@@ -167,6 +182,7 @@ class Host:
             folder,
         )
         self.client = SidecarClient(self.sidecar_address)
+        self.reflector_client = ReflectorClient(self.reflector_address)
 
     def start(self) -> None:
         self.reflector.start()
@@ -210,13 +226,14 @@ class Cluster:
     ) -> None:
         self.ctldb = ctldb
         self.writer = Writer("e2e writer", "a secret of the e2e tests")
+        self._new_host = lambda name, **options: Host(
+            name, ctldb, folder, socket_folder, launcher, **options
+        )
         self.executives = [
             Executive(f"executive{i}", ctldb, socket_folder, folder, launcher, executive_flags)
             for i in range(executives)
         ]
-        self.hosts = [
-            Host(f"host{i}", ctldb, folder, socket_folder, launcher) for i in range(hosts)
-        ]
+        self.hosts = [self._new_host(f"host{i}") for i in range(hosts)]
         self._clients: List[ExecutiveClient] = []
 
     def start(self) -> None:
@@ -231,6 +248,16 @@ class Cluster:
         for host in self.hosts:
             host.wait_until_serving()
 
+    def add_host(self, upstreams: Sequence[str] = (), reflector_flags: Sequence[str] = ()) -> Host:
+        """One more host, which serves when this returns."""
+        host = self._new_host(
+            f"host{len(self.hosts)}", upstreams=upstreams, reflector_flags=reflector_flags
+        )
+        self.hosts.append(host)
+        host.start()
+        host.wait_until_serving()
+        return host
+
     def client(self, executive: int = 0, writer: Optional[Writer] = None) -> ExecutiveClient:
         """A new client of an executive, as the cluster's writer unless told otherwise."""
         client = ExecutiveClient(self.executives[executive].address, writer or self.writer)
@@ -243,6 +270,7 @@ class Cluster:
             client.close()
         for host in self.hosts:
             host.client.close()
+            host.reflector_client.close()
             host.sidecar.kill()
             host.reflector.kill()
         for executive in self.executives:

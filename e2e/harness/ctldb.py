@@ -50,6 +50,15 @@ class Ctldb(abc.ABC):
     def execute(self, sql: str) -> None:
         """Changes something past the executive: only to put in faults."""
 
+    @abc.abstractmethod
+    def copy(self, name: str) -> "Ctldb":
+        """A new ctldb that is as this one is now; where it is written to meanwhile, only the ledger
+        is of one moment."""
+
+    @abc.abstractmethod
+    def restore(self, other: "Ctldb") -> None:
+        """The same for a ctldb that is there already. No executive may use it meanwhile."""
+
 
 class SqliteCtldb(Ctldb):
     def __init__(self, path: Path) -> None:
@@ -85,6 +94,20 @@ class SqliteCtldb(Ctldb):
             connection.execute(sql)
         finally:
             connection.close()
+
+    def copy(self, name: str) -> "SqliteCtldb":
+        copy = SqliteCtldb(self.path.with_name(f"{name}.db"))
+        copy.restore(self)
+        return copy
+
+    def restore(self, other: Ctldb) -> None:
+        assert isinstance(other, SqliteCtldb)
+        source, target = sqlite3.connect(other.path), sqlite3.connect(self.path, timeout=30)
+        try:
+            source.backup(target)
+        finally:
+            source.close()
+            target.close()
 
 
 class MariadbCtldb(Ctldb):
@@ -129,6 +152,26 @@ class MariadbCtldb(Ctldb):
 
     def execute(self, sql: str) -> None:
         self.server.execute(sql, self.database)
+
+    def copy(self, name: str) -> "MariadbCtldb":
+        copy = MariadbCtldb(self.server, f"{self.database}_{name}")
+        copy.restore(self)
+        return copy
+
+    def restore(self, other: Ctldb) -> None:
+        assert isinstance(other, MariadbCtldb)
+        self.server.execute(f"DROP DATABASE `{self.database}`")
+        self.server.execute(f"CREATE DATABASE `{self.database}`")
+        connection = self.server.connect(self.database, autocommit=True)
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SHOW TABLES FROM `{other.database}`")
+                for (table,) in cursor.fetchall():
+                    source = f"`{other.database}`.`{table}`"
+                    cursor.execute(f"CREATE TABLE `{table}` LIKE {source}")
+                    cursor.execute(f"INSERT INTO `{table}` SELECT * FROM {source}")
+        finally:
+            connection.close()
 
     def _columns(self, cursor: Cursor) -> Dict[str, List[Column]]:
         cursor.execute(

@@ -3,7 +3,7 @@
 import re
 import sqlite3
 from pathlib import Path
-from typing import Dict
+from typing import Dict, FrozenSet
 
 from harness.snapshot import Column, LdbSnapshot, TableContent, cell
 
@@ -73,6 +73,23 @@ def read_ldb_sequence(path: Path) -> int:
         if "no such table" in str(error) or "unable to open" in str(error):
             return 0
         raise
+
+
+def kept_families(connection: sqlite3.Connection) -> FrozenSet[str]:
+    """The families that the LDB keeps; empty for all."""
+    there = connection.execute("SELECT 1 FROM sqlite_master WHERE name = '_ldb_state'").fetchone()
+    if not there:
+        return frozenset()
+    row = connection.execute("SELECT value FROM _ldb_state WHERE name = 'families'").fetchone()
+    return frozenset(row[0].decode().split(",")) if row and row[0] else frozenset()
+
+
+def read_kept_families(path: Path) -> FrozenSet[str]:
+    connection = open_read_only(path)
+    try:
+        return kept_families(connection)
+    finally:
+        connection.close()
 
 
 def _read_table(connection: sqlite3.Connection, name: str) -> TableContent:

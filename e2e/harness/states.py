@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Dict, FrozenSet, List, Tuple
 
 from harness.snapshot import LedgerEntry
-from harness.sqlite_content import FAMILY_TABLE, open_read_only
+from harness.sqlite_content import FAMILY_TABLE, kept_families, open_read_only
 
 # A digest of each family table's definition and rows, by the table's name.
 Digests = Dict[str, str]
@@ -21,6 +21,8 @@ class States:
         # By sequence and kept families (none: all), the families' tables and where it was seen.
         self._seen: Dict[Tuple[int, FrozenSet[str]], Tuple[Digests, str]] = {}
         self._highest = 0
+        # What the LDB kept when it was last looked at at rest; empty for all.
+        self.families: FrozenSet[str] = frozenset()
         self.faults: List[str] = []
 
     def look(self, connection: sqlite3.Connection, where: str, at_least: int) -> int:
@@ -30,7 +32,9 @@ class States:
         """
         connection.execute("BEGIN")
         try:
-            sequence, families = _position(connection)
+            row = connection.execute("SELECT seq FROM _ldb_seq WHERE id = 1").fetchone()
+            sequence = row[0] if row else 0
+            families = kept_families(connection)
             digests = _digests(connection)
         finally:
             connection.execute("COMMIT")
@@ -57,6 +61,7 @@ class States:
                 (result,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
                 assert result == b"ok", f"{where}: integrity_check says {result!r}"
                 if (b"_ldb_seq",) in names:
+                    self.families = kept_families(connection)
                     return self.look(connection, where, highest)
             finally:
                 connection.close()
@@ -106,22 +111,6 @@ class States:
             self.add_fault(f"{where}: {sequence} is not at the edge of a ledger transaction")
         assert not self.faults, "\n".join(self.faults)
         return len(self._seen)
-
-
-def _position(connection: sqlite3.Connection) -> Tuple[int, FrozenSet[str]]:
-    row = connection.execute("SELECT seq FROM _ldb_seq WHERE id = 1").fetchone()
-    try:
-        families = connection.execute(
-            "SELECT value FROM _ldb_state WHERE name = 'families'"
-        ).fetchone()
-    except sqlite3.OperationalError as error:
-        if "no such table" not in str(error):
-            raise
-        families = None
-    value = families[0] if families else b""
-    if isinstance(value, str):
-        value = value.encode()
-    return row[0] if row else 0, frozenset(name for name in value.decode().split(",") if name)
 
 
 def _digests(connection: sqlite3.Connection) -> Digests:

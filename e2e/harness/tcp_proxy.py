@@ -4,6 +4,7 @@ import select
 import socket
 import struct
 import threading
+from typing import Any, Callable, List
 
 _CHUNK = 1 << 16
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
@@ -28,14 +29,17 @@ class TcpProxy:
         self._refusing = False
         # Its reading end becomes readable to all connections at once when the other end is closed.
         self._end_reader, self._end_writer = socket.socketpair()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._old_ends: List[socket.socket] = []
+        self._threads: List[threading.Thread] = []
+        self._start(self._accept)
 
     def cut(self) -> None:
         """Resets every connection, and each new one."""
         self._refusing = True
-        old_writer = self._end_writer
+        writer = self._end_writer
+        self._old_ends.append(self._end_reader)
         self._end_reader, self._end_writer = socket.socketpair()
-        old_writer.close()
+        writer.close()
         self._passing.set()
 
     def hang(self) -> None:
@@ -52,6 +56,16 @@ class TcpProxy:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
+        self._end_writer.close()
+        for thread in self._threads:
+            thread.join()
+        for end in [*self._old_ends, self._end_reader]:
+            end.close()
+
+    def _start(self, target: Callable[..., None], *args: Any) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _accept(self) -> None:
         while True:
@@ -62,7 +76,7 @@ class TcpProxy:
             if self._refusing:
                 _reset(client)
                 continue
-            threading.Thread(target=self._connect, args=(client,), daemon=True).start()
+            self._start(self._connect, client)
 
     def _connect(self, client: socket.socket) -> None:
         end = self._end_reader
