@@ -35,6 +35,9 @@ ABSL_FLAG(std::string, executive_listen, ctlstore::executive::kDefaultListen,
           "Where the executive serves: host:port (port 0 for a free one) or unix:/absolute/path.");
 ABSL_FLAG(std::string, sidecar_listen, ctlstore::sidecar::kDefaultListen,
           "Where the sidecar serves: host:port (port 0 for a free one) or unix:/absolute/path.");
+ABSL_FLAG(std::string, reflector_listen, ctlstore::reflector::kDefaultListen,
+          "Where the reflector tells how it does: host:port (port 0 for a free one) or "
+          "unix:/absolute/path.");
 
 ABSL_DECLARE_FLAG(std::string, ctldb);
 
@@ -74,13 +77,15 @@ absl::StatusOr<DevSystem::Options> OptionsFromFlags() {
   options.connection = *std::move(connection);
   options.executive_listen = absl::GetFlag(FLAGS_executive_listen);
   options.sidecar_listen = absl::GetFlag(FLAGS_sidecar_listen);
+  options.reflector_listen = absl::GetFlag(FLAGS_reflector_listen);
   absl::StatusOr<rpc::ServerOptions> server = rpc::ServerOptionsWithoutListenFromFlags();
   if (!server.ok()) return UsageError(server.status().message());
   options.server = *std::move(server);
   const absl::Status usable = rpc::CheckServerOptions(options.server);
   if (!usable.ok()) return UsageError(usable.message());
   const absl::Status exposure = rpc::CheckExposure(
-      {options.executive_listen, options.sidecar_listen}, rpc::ProtectionOf(options.server));
+      {options.executive_listen, options.sidecar_listen, options.reflector_listen},
+      rpc::ProtectionOf(options.server));
   // What is no address is said by whoever is to listen there.
   if (absl::IsFailedPrecondition(exposure)) return UsageError(exposure.message());
   options.executive.server = options.server;
@@ -116,12 +121,17 @@ void ShowWhereItIs(const std::string& program, const DevSystem& system, bool tls
   const std::string sidecar_flag =
       absl::StrCat(sidecar == sidecar::kDefaultListen ? "" : absl::StrCat(" --sidecar=", sidecar),
                    sidecar_access);
+  const std::string reflector = system.reflector_address();
+  const std::string reflector_flag = absl::StrCat(
+      reflector == reflector::kDefaultListen ? "" : absl::StrCat(" --reflector=", reflector),
+      AccessFlags(system, reflector, tls));
   const std::string http = system.executive_http_address();
   std::cout << "executive (writes)  " << executive << "\n"
             << (http.empty() ? ""
                              : absl::StrCat("the same by HTTP    ", tls ? "https://" : "http://",
                                             http, "\n"))
             << "sidecar (reads)     " << sidecar << "\n"
+            << "reflector (status)  " << system.reflector_address() << "\n"
             << "local database      " << system.ldb_path() << "\n"
             << "system of record    " << system.ctldb_name() << "\n"
             << "\nTry in another terminal:\n\n"
@@ -133,7 +143,8 @@ void ShowWhereItIs(const std::string& program, const DevSystem& system, bool tls
             << system.writer_secret_path() << executive_flag << "\n"
             << "  " << program << " get demo greetings en" << sidecar_flag << "\n"
             << "  " << program << " list demo greetings" << sidecar_flag << "\n"
-            << "  " << program << " status" << sidecar_flag << "\n";
+            << "  " << program << " status" << sidecar_flag << "\n"
+            << "  " << program << " status reflector" << reflector_flag << "\n";
   if (sidecar_access.empty()) {
     std::cout << "  grpcurl -plaintext -d '{\"family\":\"demo\",\"table\":\"greetings\",\"key\":"
               << "[{\"text\":\"en\"}]}' " << sidecar << " ctlstore.v1.Sidecar/GetRow\n";
@@ -184,6 +195,7 @@ Command DevCommand(const std::string& program) {
   command.flags = {"data_dir",
                    "executive_listen",
                    "sidecar_listen",
+                   "reflector_listen",
                    "http_port",
                    "metrics_port",
                    "metrics_host",

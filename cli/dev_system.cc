@@ -95,20 +95,13 @@ class DevSystem::Impl {
     if (!prepared.ok()) return prepared;
     absl::Status started = StartExecutive(options);
     if (!started.ok()) return started;
-    reflector::ReflectorRunner::Options reflector_options = options.reflector;
-    reflector_options.ctldb = ctldb_;
-    reflector_options.connection = options.connection;
-    reflector_options.ldbs = {{ldb_path_, {}, ""}};
-    absl::StatusOr<std::unique_ptr<reflector::ReflectorRunner>> reflector =
-        reflector::ReflectorRunner::Start(reflector_options);
-    if (!reflector.ok()) return reflector.status();
-    reflector_ = *std::move(reflector);
+    started = StartReflector(options);
+    if (!started.ok()) return started;
     started = StartSidecar(options);
     if (!started.ok()) return started;
 
     heartbeat::HeartbeatRunner::Options heartbeat_options = options.heartbeat;
-    // Where there are two addresses the second one is the heartbeat's own.
-    heartbeat_options.executive = executive_->addresses().back();
+    heartbeat_options.executive = own_executive_address();
     heartbeat_options.channel.token_file = server_.access.admin_token_file;
     heartbeat_options.credentials.writer = heartbeat::kDefaultWriter;
     if (options.ctldb.has_value()) {
@@ -146,6 +139,7 @@ class DevSystem::Impl {
 
   std::string executive_address() const { return executive_->addresses().front(); }
   std::string sidecar_address() const { return sidecar_->addresses().front(); }
+  std::string reflector_address() const { return reflector_server_->addresses().front(); }
   std::string executive_http_address() const { return executive_->http_address(); }
   const std::string& ldb_path() const { return ldb_path_; }
   const std::string& writer_secret_path() const { return writer_secret_path_; }
@@ -156,17 +150,19 @@ class DevSystem::Impl {
   void Stop() {
     if (heartbeat_ != nullptr) heartbeat_->Stop();
     if (sidecar_ != nullptr) sidecar_->Shutdown(kGrace);
+    if (reflector_server_ != nullptr) reflector_server_->Shutdown(kGrace);
     if (executive_ != nullptr) executive_->Shutdown(kGrace);
     if (reflector_ != nullptr) reflector_->Stop();
     heartbeat_.reset();
     sidecar_.reset();
     executive_.reset();
+    reflector_server_.reset();
     reflector_.reset();
     lock_.reset();
   }
 
  private:
-  // The heartbeat has to get in as well, whatever the servers ask of others.
+  // The heartbeat and the reflector have to get in as well, whatever the servers ask of others.
   absl::Status PrepareOwnAccess(const std::string& data_dir) {
     const bool has_roles = rpc::ProtectionOf(server_).roles;
     if (has_roles && server_.access.admin_token_file.empty()) {
@@ -197,6 +193,32 @@ class DevSystem::Impl {
     return absl::OkStatus();
   }
 
+  // Where there are two addresses the second one is for those in here.
+  const std::string& own_executive_address() const { return executive_->addresses().back(); }
+
+  absl::Status StartReflector(const Options& options) {
+    reflector::ReflectorRunner::Options reflector_options = options.reflector;
+    reflector_options.upstreams.resize(2);
+    reflector_options.upstreams[0].stream_address = own_executive_address();
+    reflector_options.upstreams[1].ctldb = ctldb_;
+    reflector_options.connection = options.connection;
+    reflector_options.channel.token_file = server_.access.admin_token_file;
+    reflector_options.ldbs = {{ldb_path_, {}, ""}};
+    absl::StatusOr<std::unique_ptr<reflector::ReflectorRunner>> runner =
+        reflector::ReflectorRunner::Start(reflector_options);
+    if (!runner.ok()) return runner.status();
+    reflector_ = *std::move(runner);
+    rpc::ServerOptions server_options = server_;
+    server_options.listen = {options.reflector_listen};
+    absl::StatusOr<std::unique_ptr<reflector::ReflectorServer>> server =
+        reflector::ReflectorServer::Start(server_options, reflector_.get(), reflector_->registry());
+    if (!server.ok()) {
+      return NameFlag(server.status(), options.reflector_listen, "reflector_listen");
+    }
+    reflector_server_ = *std::move(server);
+    return absl::OkStatus();
+  }
+
   absl::Status StartSidecar(const Options& options) {
     sidecar::SidecarServer::Options sidecar_options = options.sidecar;
     sidecar_options.ldb_path = ldb_path_;
@@ -219,6 +241,7 @@ class DevSystem::Impl {
   absl::Time started_at_;
   std::unique_ptr<executive::ExecutiveServer> executive_;
   std::unique_ptr<reflector::ReflectorRunner> reflector_;
+  std::unique_ptr<reflector::ReflectorServer> reflector_server_;
   std::unique_ptr<sidecar::SidecarServer> sidecar_;
   std::unique_ptr<heartbeat::HeartbeatRunner> heartbeat_;
 };
@@ -238,6 +261,7 @@ absl::Status DevSystem::WaitUntilReady(absl::Time deadline, absl::Notification* 
 }
 std::string DevSystem::executive_address() const { return impl_->executive_address(); }
 std::string DevSystem::sidecar_address() const { return impl_->sidecar_address(); }
+std::string DevSystem::reflector_address() const { return impl_->reflector_address(); }
 std::string DevSystem::executive_http_address() const { return impl_->executive_http_address(); }
 const std::string& DevSystem::ldb_path() const { return impl_->ldb_path(); }
 const std::string& DevSystem::writer_secret_path() const { return impl_->writer_secret_path(); }

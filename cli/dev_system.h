@@ -17,12 +17,13 @@
 #include "executive/executive_server.h"
 #include "heartbeat/heartbeat_runner.h"
 #include "reflector/reflector_runner.h"
+#include "reflector/reflector_server.h"
 #include "sidecar/sidecar_server.h"
 
 namespace ctlstore::cli {
 
 // An executive, a reflector, a sidecar and a heartbeat, wired together, with their data in one
-// folder:
+// folder. The reflector follows the executive's stream, and the system of record where that fails.
 //
 //   ctldb.db          the system of record, unless another one is given
 //   ldb.db            this host's copy (for another system of record in a folder named after it)
@@ -32,7 +33,7 @@ namespace ctlstore::cli {
 //
 // and, where the servers have TLS or roles:
 //
-//   executive.sock    the executive's Unix socket for the heartbeat
+//   executive.sock    the executive's Unix socket for the heartbeat and the reflector
 //   admin.token       a token with the role admin, where no file of such tokens is given
 //
 // Runs from Start() until Stop() or its destruction. Not thread-safe.
@@ -47,7 +48,8 @@ class DevSystem {
     // "host:port" or "unix:/absolute/path".
     std::string executive_listen;
     std::string sidecar_listen;
-    // For both of them, without the addresses.
+    std::string reflector_listen;
+    // For all of them, without the addresses.
     rpc::ServerOptions server;
     // Of these, what is not said above.
     executive::ExecutiveServer::Options executive;
@@ -74,6 +76,7 @@ class DevSystem {
   // With the ports that were chosen.
   std::string executive_address() const;
   std::string sidecar_address() const;
+  std::string reflector_address() const;
   // Empty where it is not served.
   std::string executive_http_address() const;
   const std::string& ldb_path() const;

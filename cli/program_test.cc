@@ -61,6 +61,7 @@ class ProgramTest : public testing::Test {
                            "--data_dir=" + data_dir,
                            "--executive_listen=" + executive,
                            "--sidecar_listen=" + sidecar,
+                           "--reflector_listen=127.0.0.1:0",
                            "--http_port=0"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return std::make_unique<Subprocess>(folder_, arguments);
@@ -396,6 +397,7 @@ TEST_F(ProgramTest, BeyondLoopbackServersAskForProtection) {
   };
   refused(Run({"dev", "--data_dir=" + data_dir(), "--executive_listen=0.0.0.0:0"}));
   refused(Run({"dev", "--data_dir=" + data_dir(), "--sidecar_listen=0.0.0.0:0"}));
+  refused(Run({"dev", "--data_dir=" + data_dir(), "--reflector_listen=0.0.0.0:0"}));
   refused(Run({"sidecar", "--ldb=" + folder_ + "/ldb.db", "--listen=0.0.0.0:0"}));
   refused(Run({"executive", "--ctldb=sqlite://" + folder_ + "/ctldb.db", "--listen=0.0.0.0:0"}));
 }

@@ -173,6 +173,7 @@ class CliTest(E2eTestCase):
         """All of ctlstore in one process, and the commands' flags set to find it."""
         executive = f"unix:{self.socket_folder / 'dev-executive.sock'}"
         sidecar = f"unix:{self.socket_folder / 'dev-sidecar.sock'}"
+        reflector = f"unix:{self.socket_folder / 'dev-reflector.sock'}"
         dev = Process(
             "dev",
             [
@@ -181,6 +182,7 @@ class CliTest(E2eTestCase):
                 f"--data_dir={data_folder}",
                 f"--executive_listen={executive}",
                 f"--sidecar_listen={sidecar}",
+                f"--reflector_listen={reflector}",
                 "--http_port=0",
                 "--heartbeat_interval_ms=1000",
                 *flags,

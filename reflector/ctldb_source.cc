@@ -18,7 +18,7 @@ absl::StatusOr<LedgerSource::Batch> CtldbSource::Read(const LedgerPosition& afte
   const bool wait = end_ == after;
   end_.reset();
   if (wait) {
-    clock_->SleepOrStop(Jittered(options_.poll_interval, options_.poll_jitter), &cancelled_);
+    clock_->SleepOrWake(Jittered(options_.poll_interval, options_.poll_jitter), &cancelled_);
   }
   // The reader says it where it was cancelled.
   const absl::Time begin = clock_->Now();
@@ -42,8 +42,7 @@ void CtldbSource::Release() {
 
 void CtldbSource::Cancel() {
   reader_.Cancel();
-  absl::MutexLock lock(&cancel_mutex_);
-  if (!cancelled_.HasBeenNotified()) cancelled_.Notify();
+  cancelled_.Notify();
 }
 
 }  // namespace ctlstore::reflector

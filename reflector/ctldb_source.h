@@ -7,11 +7,10 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 #include "common/base/clock.h"
+#include "common/base/event.h"
 #include "common/ctldb/connection.h"
 #include "common/ctldb/ledger_reader.h"
 #include "common/ctldb/target.h"
@@ -57,8 +56,7 @@ class CtldbSource final : public LedgerSource {
   ctldb::LedgerReader reader_;
   // The ledger's end, when it was reached by the last Read().
   absl::optional<LedgerPosition> end_;
-  absl::Mutex cancel_mutex_;
-  absl::Notification cancelled_;
+  Event cancelled_;
 };
 
 }  // namespace ctlstore::reflector

@@ -32,13 +32,14 @@ class SleepyClock : public Clock {
     absl::MutexLock lock(&mutex_);
     return now_;
   }
-  bool SleepOrStop(absl::Duration duration, absl::Notification* stop) override {
+  bool SleepOrStop(absl::Duration, absl::Notification*) override { return false; }
+  bool SleepOrWake(absl::Duration duration, Event* event) override {
     {
       absl::MutexLock lock(&mutex_);
       sleeps_.push_back(duration);
       now_ += duration;
     }
-    return sleeps_forever ? (stop->WaitForNotification(), true) : stop->HasBeenNotified();
+    return event->Wait(sleeps_forever ? absl::InfiniteDuration() : absl::ZeroDuration());
   }
   std::vector<absl::Duration> sleeps() {
     absl::MutexLock lock(&mutex_);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <memory>
@@ -18,7 +19,10 @@
 #include "absl/functional/function_ref.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "absl/time/time.h"
 #include "cli/verify/verifier_test_base.h"
+#include "common/base/clock.h"
 #include "common/ctldb/connection_pool.h"
 #include "common/ctldb/schema_changer.h"
 #include "common/schema/errors.h"
@@ -422,6 +426,73 @@ TEST_P(VerifierExamplesTest, WhatAnLdbThatStandsStillHasNotGotYetIsNoDifference)
   options.max_changed_keys = 1;
   EXPECT_THAT(Findings(*Run(options)),
               ElementsAre("fam.new? its rows were changed behind the LDB's position"));
+}
+
+// Does something while others wait, instead of letting time pass.
+class BusyClock final : public Clock {
+ public:
+  explicit BusyClock(std::function<void()> work) : work_(std::move(work)) {}
+  absl::Time Now() override { return Clock::Real()->Now(); }
+  bool SleepOrStop(absl::Duration, absl::Notification*) override {
+    work_();
+    return false;
+  }
+
+ private:
+  const std::function<void()> work_;
+};
+
+TEST_P(VerifierExamplesTest, RowsThatChangeMeanwhileAreComparedWhenTheLdbHasThem) {
+  BusyClock clock([this] { Reflect(); });
+  Verifier::Options options = VerifierOptions();
+  options.clock = &clock;
+  const std::vector<TableRow> rows = {{Value::Integer(1), Value::Text("later")},
+                                      {Value::Integer(1000), Value::Text("later")}};
+  const std::vector<TableRow> keys = {{Value::Integer(2)}, {Value::Integer(2000)}};
+  ASSERT_TRUE(executive_->Write(simple_, rows, keys));
+  absl::StatusOr<Report> report = Run(options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(Findings(*report), IsEmpty());
+  EXPECT_EQ(TableOf(*report, "fam.simple").keys_apart, 4);
+  EXPECT_EQ(TableOf(*report, "fam.simple").rows, 300);
+  EXPECT_EQ(TableOf(*report, "fam.simple").ldb_digest, "");
+  EXPECT_NE(TableOf(*report, "fam.everything").ldb_digest, "");
+  EXPECT_GT(report->last_sequence, report->first_sequence);
+  EXPECT_EQ(TableOf(*report, "fam.simple").last_sequence, report->last_sequence);
+  EXPECT_EQ(TableOf(*report, "fam.simple").first_sequence, report->first_sequence);
+
+  // As a program would do it that applies entries wrongly.
+  InLdb(
+      "CREATE TRIGGER wrong AFTER INSERT ON fam___simple BEGIN "
+      "UPDATE fam___simple SET n = NULL WHERE id = NEW.id AND id = 1; "
+      "DELETE FROM fam___simple WHERE id = NEW.id AND id = 1000; END");
+  InLdb(
+      "CREATE TRIGGER kept AFTER DELETE ON fam___simple WHEN OLD.id = 3 BEGIN "
+      "INSERT INTO fam___simple VALUES (3, 'kept'); END");
+  ASSERT_TRUE(executive_->Write(simple_, rows, {{Value::Integer(3)}}));
+  report = Run(options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(Findings(*report),
+              testing::UnorderedElementsAre(
+                  "fam.simple: id=integer 1: n is text \"later\", in the LDB null",
+                  "fam.simple: id=integer 1000: not in the LDB",
+                  "fam.simple: id=integer 3: not in the ctldb"));
+}
+
+TEST_P(VerifierExamplesTest, TablesThatChangeMeanwhileAreComparedWhenTheLdbHasThem) {
+  BusyClock clock([this] { Reflect(); });
+  Verifier::Options options = VerifierOptions();
+  options.clock = &clock;
+  executive_->Create(Simple("new"));
+  ASSERT_TRUE(executive_->Write(Simple("new"), {{Value::Integer(1), Value::Text("x")}}));
+  executive_->AddField(everything_.name(), {"added", FieldType::kText});
+  executive_->Clear(simple_.name());
+  const absl::StatusOr<Report> report = Run(options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_THAT(Findings(*report), IsEmpty());
+  EXPECT_EQ(TableOf(*report, "fam.new").rows, 1);
+  EXPECT_EQ(TableOf(*report, "fam.everything").rows, 5);
+  EXPECT_EQ(TableOf(*report, "fam.simple").rows, 0);
 }
 
 TEST_P(VerifierExamplesTest, AnLdbThatIsFurtherThanTheLedgerIsSaid) {

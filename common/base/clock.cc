@@ -19,6 +19,8 @@ absl::Duration Clock::SteadyNow() {
   return absl::FromChrono(std::chrono::steady_clock::now().time_since_epoch());
 }
 
+bool Clock::SleepOrWake(absl::Duration duration, Event* event) { return event->Wait(duration); }
+
 Clock* Clock::Real() {
   static RealClock* const clock = new RealClock;
   return clock;

@@ -6,6 +6,7 @@
 #include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "common/base/event.h"
 
 namespace ctlstore {
 
@@ -23,6 +24,10 @@ class Clock {
   // Waits for `duration` or until `stop` is notified, whichever comes first. Returns whether `stop`
   // is notified.
   virtual bool SleepOrStop(absl::Duration duration, absl::Notification* stop) = 0;
+
+  // The same until `event` is notified, and for as long on the steady clock: the other one may be
+  // set meanwhile.
+  virtual bool SleepOrWake(absl::Duration duration, Event* event);
 
   // The machine's clock; lives as long as the process.
   static Clock* Real();

@@ -30,6 +30,15 @@ TEST(ClockTest, ASleepEndsWhenItIsToldToStop) {
   EXPECT_TRUE(Clock::Real()->SleepOrStop(absl::InfiniteDuration(), &stop));
 }
 
+TEST(ClockTest, ASleepEndsWhenItIsWoken) {
+  Event event;
+  std::thread sleeper(
+      [&event] { EXPECT_TRUE(Clock::Real()->SleepOrWake(absl::InfiniteDuration(), &event)); });
+  event.Notify();
+  sleeper.join();
+  EXPECT_FALSE(Clock::Real()->SleepOrWake(absl::Milliseconds(1), &event));
+}
+
 TEST(ClockTest, ASleepThatNobodyStopsEndsByItself) {
   absl::Notification stop;
   const absl::Time before = absl::Now();
