@@ -167,6 +167,9 @@ absl::Status SetLedgerFromFlags(LedgerTailer::Options* options) {
                    readers);
   }
   options->catch_up_readers = static_cast<size_t>(readers);
+  const absl::StatusOr<int64_t> first_sequence = ctldb::LedgerFirstSequenceFromFlags();
+  if (!first_sequence.ok()) return first_sequence.status();
+  options->first_sequence = *first_sequence;
   absl::Status status =
       SetPositive("ledger_poll_interval_ms", absl::GetFlag(FLAGS_ledger_poll_interval_ms),
                   &options->poll_interval);

@@ -53,10 +53,6 @@ ABSL_FLAG(
     double, poll_jitter, 0.25,
     "The part of --poll_interval_ms, from 0 to 1, by which each interval is changed at random "
     "in either direction, so that hosts do not ask at the same moment.");
-ABSL_FLAG(int64_t, ledger_first_sequence, 1,
-          "The sequence of the ledger's first entry. A ledger that begins later has lost its "
-          "beginning, and no local database can be built from it; set this only for a ledger "
-          "of the Go ctlstore whose first transactions were rolled back.");
 ABSL_FLAG(int64_t, max_entries_per_query, 10000,
           "The most ledger entries that are read with one query, and that are applied at once.");
 ABSL_FLAG(int64_t, max_bytes_per_query, int64_t{16} << 20,
@@ -218,18 +214,12 @@ absl::Status ReadReflectorFlags(ReflectorRunner::Options* options) {
   const int64_t checkpoint_wal_bytes = absl::GetFlag(FLAGS_checkpoint_wal_bytes);
   const int64_t max_wal_bytes = absl::GetFlag(FLAGS_max_wal_bytes);
   const int64_t changelog_max_bytes = absl::GetFlag(FLAGS_changelog_max_bytes);
-  const int64_t first_sequence = absl::GetFlag(FLAGS_ledger_first_sequence);
-  const std::pair<const char*, int64_t> counts[] = {{"poll_interval_ms", poll_interval_ms},
-                                                    {"max_entries_per_query", max_entries},
-                                                    {"max_bytes_per_query", max_bytes},
-                                                    {"max_read_ahead_bytes", max_queue_bytes},
-                                                    {"max_commit_entries", commit_entries},
-                                                    {"max_commit_bytes", commit_bytes},
-                                                    {"max_commit_ms", commit_ms},
-                                                    {"checkpoint_wal_bytes", checkpoint_wal_bytes},
-                                                    {"max_wal_bytes", max_wal_bytes},
-                                                    {"changelog_max_bytes", changelog_max_bytes},
-                                                    {"ledger_first_sequence", first_sequence}};
+  const std::pair<const char*, int64_t> counts[] = {
+      {"poll_interval_ms", poll_interval_ms}, {"max_entries_per_query", max_entries},
+      {"max_bytes_per_query", max_bytes},     {"max_read_ahead_bytes", max_queue_bytes},
+      {"max_commit_entries", commit_entries}, {"max_commit_bytes", commit_bytes},
+      {"max_commit_ms", commit_ms},           {"checkpoint_wal_bytes", checkpoint_wal_bytes},
+      {"max_wal_bytes", max_wal_bytes},       {"changelog_max_bytes", changelog_max_bytes}};
   for (const auto& [flag, value] : counts) {
     if (value < 1) return InvalidFlag(flag, absl::StrCat("must be at least 1, is ", value));
   }
@@ -238,6 +228,8 @@ absl::Status ReadReflectorFlags(ReflectorRunner::Options* options) {
                        absl::StrCat("must be at least --checkpoint_wal_bytes (",
                                     checkpoint_wal_bytes, "), is ", max_wal_bytes));
   }
+  const absl::StatusOr<int64_t> first_sequence = ctldb::LedgerFirstSequenceFromFlags();
+  if (!first_sequence.ok()) return first_sequence.status();
   const double jitter = absl::GetFlag(FLAGS_poll_jitter);
   if (!(jitter >= 0 && jitter <= 1)) {
     return InvalidFlag("poll_jitter", absl::StrCat("must be from 0 to 1, is ", jitter));
@@ -245,7 +237,7 @@ absl::Status ReadReflectorFlags(ReflectorRunner::Options* options) {
 
   options->poll_interval = absl::Milliseconds(poll_interval_ms);
   options->poll_jitter = jitter;
-  options->ledger_first_sequence = first_sequence;
+  options->ledger_first_sequence = *first_sequence;
   options->reflector.max_entries_per_query = static_cast<size_t>(max_entries);
   options->reflector.max_bytes_per_query = static_cast<size_t>(max_bytes);
   options->reflector.max_queue_bytes = static_cast<size_t>(max_queue_bytes);

@@ -38,6 +38,10 @@ ABSL_FLAG(
 ABSL_FLAG(int64_t, ctldb_lock_timeout_ms, 10000,
           "How long a statement waits for another transaction's lock before its caller gets "
           "UNAVAILABLE, in milliseconds; rounded up to seconds on mysql://. Default 10000.");
+ABSL_FLAG(int64_t, ledger_first_sequence, 1,
+          "The sequence of the ledger's first entry. A ledger that begins later has lost its "
+          "beginning, and no local database can be built from it; set this only for a ledger "
+          "of the Go ctlstore whose first transactions were rolled back.");
 
 namespace ctlstore::ctldb {
 namespace {
@@ -116,6 +120,14 @@ absl::StatusOr<ConnectionOptions> ConnectionOptionsFromFlags() {
     return Invalid("ctldb_io_timeout_ms", "must be more than --ctldb_lock_timeout_ms");
   }
   return options;
+}
+
+absl::StatusOr<int64_t> LedgerFirstSequenceFromFlags() {
+  const int64_t sequence = absl::GetFlag(FLAGS_ledger_first_sequence);
+  if (sequence < 1) {
+    return Invalid("ledger_first_sequence", absl::StrCat("must be at least 1, is ", sequence));
+  }
+  return sequence;
 }
 
 }  // namespace ctlstore::ctldb

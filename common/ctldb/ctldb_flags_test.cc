@@ -93,6 +93,16 @@ TEST_F(CtldbFlagsTest, ReadsTlsAndTimeouts) {
   EXPECT_EQ(options->lock_timeout, absl::Milliseconds(500));
 }
 
+TEST_F(CtldbFlagsTest, TheLedgerBeginsAtOneUnlessToldOtherwise) {
+  EXPECT_EQ(*LedgerFirstSequenceFromFlags(), 1);
+  Set("ledger_first_sequence", "17");
+  EXPECT_EQ(*LedgerFirstSequenceFromFlags(), 17);
+  Set("ledger_first_sequence", "0");
+  const absl::Status status = LedgerFirstSequenceFromFlags().status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("--ledger_first_sequence:"));
+}
+
 TEST_F(CtldbFlagsTest, NamesTheFlagThatIsWrong) {
   const struct {
     const char* flag;
