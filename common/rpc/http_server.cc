@@ -447,9 +447,9 @@ class HttpServer::Impl {
       listen_fd_ = -1;
       return;
     }
-    MHD_quiesce_daemon(daemon_);
-    close(listen_fd_);
-    listen_fd_ = -1;
+    // New connections are closed from here on. MHD_quiesce_daemon() would do it better, but its
+    // thread and the daemon's can both take the socket out of the same epoll set, of which the
+    // second one ends the process.
     stopping_ = true;
     CloseThoseWithoutRequest();
     const absl::Time deadline = absl::Now() + grace;
@@ -467,6 +467,8 @@ class HttpServer::Impl {
     sweeper_.join();
     MHD_stop_daemon(daemon_);
     daemon_ = nullptr;
+    // Closed by the daemon.
+    listen_fd_ = -1;
   }
 
  private:
@@ -501,9 +503,13 @@ class HttpServer::Impl {
           const_cast<char*>("NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"));
     }
     add(MHD_OPTION_END, 0, nullptr);
-    daemon_ = MHD_start_daemon(flags, 0, nullptr, nullptr, &OnRequest, this, MHD_OPTION_ARRAY,
+    daemon_ = MHD_start_daemon(flags, 0, &Accepts, this, &OnRequest, this, MHD_OPTION_ARRAY,
                                items.data(), MHD_OPTION_END);
     return daemon_ != nullptr;
+  }
+
+  static MHD_Result Accepts(void* self, const sockaddr*, socklen_t) {
+    return static_cast<const Impl*>(self)->stopping_.load() ? MHD_NO : MHD_YES;
   }
 
   // Percent-encoding is for the handler: a slash in a segment must not look like one between two.

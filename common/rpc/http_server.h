@@ -92,7 +92,8 @@ class HttpServer {
   const std::string& address() const;
   size_t connections() const;
 
-  // Takes no more connections and waits, at most `grace`, until what was asked is answered.
+  // Closes new connections at once and waits, at most `grace`, until what was asked is answered;
+  // then nobody listens there any more.
   void Shutdown(absl::Duration grace);
 
  private:

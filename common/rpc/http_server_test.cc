@@ -545,7 +545,7 @@ TEST_F(HttpServerTest, ShutdownWaitsForAnswers) {
   std::thread stopper([this] { server_->Shutdown(kLong); });
   // Idle ones are ended at once, and nobody is let in.
   EXPECT_TRUE(idle.WaitForEnd());
-  EXPECT_TRUE(Eventually([this] { return !HttpClient(address()).connected(); }));
+  EXPECT_TRUE(HttpClient(address()).WaitForEnd());
   HttpResponse response;
   response.body = "late but there";
   pending[0].respond(std::move(response));
@@ -554,6 +554,7 @@ TEST_F(HttpServerTest, ShutdownWaitsForAnswers) {
   EXPECT_EQ(answer.headers.at("connection"), "close");
   stopper.join();
   EXPECT_TRUE(client.WaitForEnd());
+  EXPECT_FALSE(HttpClient(address()).connected());
 }
 
 TEST_F(HttpServerTest, ShutdownAnswersForWhoDoesNot) {
