@@ -69,7 +69,7 @@ class LocalDatabase : public Reflector::Target {
   absl::Status Open() override;
   int64_t generation() const override;
   LedgerPosition received_position() const override;
-  // Of what readers see, or saw last where it is being built anew.
+  // Of what is written, which is the new one while it is built; info() has what readers see.
   int64_t applied_sequence() const override;
   absl::optional<int64_t> failed_sequence() const override;
   void SkipEntry(int64_t sequence) override;

@@ -36,7 +36,8 @@ ABSL_FLAG(std::string, upstream, "",
 ABSL_FLAG(std::string, families, "",
           "The families that --ldb keeps, separated by commas; rows of others never reach the "
           "file. Empty: all. When the list changes, the local database is built anew, while "
-          "readers keep the old one.");
+          "readers keep the old one. Name the family ctlstore too, which has the heartbeat: "
+          "without it the age of the copy is not known.");
 ABSL_FLAG(std::string, changelog_path, "",
           "A file to which the key of each change of --ldb is appended, as a line of JSON, for "
           "programs that keep caches. Empty: none.");
