@@ -121,7 +121,8 @@ class Trouble {
     {
       absl::MutexLock lock(&mutex_);
       what = over_ ? 99 : Below(&random_, 100);
-      if (what < 5 && OneIn(&random_, 12)) {
+      // Often enough to be met in each run, however few commits it takes.
+      if (what < 5 && ++losses_ % 8 == 2) {
         outage_end_ = absl::Now() + absl::Milliseconds(600);
       }
       if (what == 4) lost_.push_back(std::move(*connection));
@@ -155,6 +156,8 @@ class Trouble {
   Random random_ ABSL_GUARDED_BY(mutex_);
   bool over_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Time outage_end_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+  // Commits whose answer was lost.
+  int losses_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<std::unique_ptr<Connection>> lost_ ABSL_GUARDED_BY(mutex_);
 };
 
