@@ -146,13 +146,13 @@ class DevSystem::Impl {
   const std::string& admin_token_path() const { return server_.access.admin_token_file; }
   std::string ctldb_name() const { return ctldb_.ToString(); }
 
-  // Writers first, so that nothing fails while it goes down.
+  // Each before what it calls, so that nothing fails while it goes down.
   void Stop() {
     if (heartbeat_ != nullptr) heartbeat_->Stop();
     if (sidecar_ != nullptr) sidecar_->Shutdown(kGrace);
     if (reflector_server_ != nullptr) reflector_server_->Shutdown(kGrace);
-    if (executive_ != nullptr) executive_->Shutdown(kGrace);
     if (reflector_ != nullptr) reflector_->Stop();
+    if (executive_ != nullptr) executive_->Shutdown(kGrace);
     heartbeat_.reset();
     sidecar_.reset();
     executive_.reset();

@@ -529,6 +529,7 @@ void LedgerTailer::Impl::Tail() {
     // After an outage, somebody has to see that it is over.
     if (subscribers_.empty() && !unavailable_) {
       ring_.Clear();
+      // Forgets the messages that nobody holds any more.
       ring_.held_bytes();
       ledger_sequence_ = 0;
       last_woken_ = first_woken_ = {};
