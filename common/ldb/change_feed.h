@@ -16,15 +16,6 @@
 
 namespace ctlstore::ldb {
 
-// A Change that can be kept.
-struct ChangeEvent {
-  Change::Kind kind = Change::Kind::kKey;
-  int64_t sequence = 0;
-  TableName table;
-  std::vector<Field> key_fields;
-  std::vector<Value> key;
-};
-
 // Keeps the last changes in memory, up to a number of bytes, and hands them to any number of
 // subscribers, who wait for nothing but memory and make nobody wait: one who falls behind what is
 // kept is told so. Thread-safe; Attach() and the ChangeListener's calls come from one thread.

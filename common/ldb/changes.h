@@ -35,6 +35,15 @@ struct Change {
   absl::Span<const ValueView> key;
 };
 
+// A Change that can be kept.
+struct ChangeEvent {
+  Change::Kind kind = Change::Kind::kKey;
+  int64_t sequence = 0;
+  TableName table;
+  std::vector<Field> key_fields;
+  std::vector<Value> key;
+};
+
 // Learns what was committed to one local database, in ledger order, from the thread that commits.
 // Must not fail and should not take long: the next commit waits for it.
 class ChangeListener {

@@ -68,6 +68,14 @@ inline constexpr char kLdbReplaced[] = "LDB_REPLACED";
 inline constexpr char kFamiliesDiffer[] = "FAMILIES_DIFFER";
 // The WAL is as large as it may be, and a reader keeps it from being emptied.
 inline constexpr char kWalFull[] = "WAL_FULL";
+// A state of the local database was held for longer than it may be.
+inline constexpr char kSnapshotExpired[] = "SNAPSHOT_EXPIRED";
+// Changes so long ago are not kept (any more).
+inline constexpr char kChangesGone[] = "CHANGES_GONE";
+// A reader was opened before the process was forked.
+inline constexpr char kForked[] = "FORKED";
+// A struct that rows are read into does not fit the table.
+inline constexpr char kStructDiffers[] = "STRUCT_DIFFERS";
 }  // namespace reason
 
 // INVALID_ARGUMENT about one field of a request. `field` is its path as the caller wrote it
