@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -27,6 +28,9 @@ class ChangeView {
 
   // The last ledger sequence that is applied in it.
   virtual int64_t sequence() const = 0;
+
+  // As ldb::Snapshot::GetIdentity().
+  virtual absl::StatusOr<std::string> GetIdentity() = 0;
 
   // As ldb::Snapshot::ReadChanges().
   virtual absl::StatusOr<std::vector<ldb::ChangeEvent>> ReadChanges(int64_t after,

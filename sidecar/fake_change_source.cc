@@ -13,6 +13,7 @@ class FakeChangeSource::FakeView : public ChangeView {
   explicit FakeView(std::shared_ptr<const Contents> contents) : contents_(std::move(contents)) {}
 
   int64_t sequence() const override { return contents_->sequence; }
+  absl::StatusOr<std::string> GetIdentity() override { return contents_->identity; }
 
   absl::StatusOr<std::vector<ldb::ChangeEvent>> ReadChanges(int64_t after, size_t max_changes,
                                                             int64_t* reached) override {
@@ -87,6 +88,10 @@ void FakeChangeSource::CommitNothing(int64_t entries) {
 
 void FakeChangeSource::ForgetUpTo(int64_t sequence) {
   Change([&](Contents* contents) { contents->begin = sequence; });
+}
+
+void FakeChangeSource::Rebuild() {
+  Change([&](Contents* contents) { contents->identity += " again"; });
 }
 
 void FakeChangeSource::Replace(int64_t sequence) {

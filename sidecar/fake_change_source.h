@@ -44,7 +44,8 @@ class FakeChangeSource : public ChangeSource {
 
   // Forgets the changes up to this sequence.
   void ForgetUpTo(int64_t sequence);
-  // Another local database takes its place, which knows of no changes.
+  // Another local database takes its place, with the same changes and rows, or with none.
+  void Rebuild();
   void Replace(int64_t sequence);
   // From now on, views fail, or not.
   void SetError(const absl::Status& error);
@@ -69,6 +70,7 @@ class FakeChangeSource : public ChangeSource {
  private:
   // Never changes once others can see it.
   struct Contents {
+    std::string identity = "first";
     int64_t sequence = 0;
     // Changes after this sequence are kept.
     int64_t begin = 0;

@@ -2,6 +2,7 @@
 
 #include <glog/logging.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -22,6 +23,11 @@ ABSL_FLAG(int64_t, max_list_rows, ctlstore::sidecar::SidecarServer::Options().ma
 ABSL_FLAG(int64_t, max_list_duration_ms, 30000,
           "How long one ListRows may take, in milliseconds; then it fails with DEADLINE_EXCEEDED. "
           "The LDB's WAL cannot be emptied and grows meanwhile.");
+ABSL_FLAG(int64_t, max_watches, ctlstore::sidecar::Watches::Options().max_watches,
+          "The most Watch calls at a time; more are refused with RESOURCE_EXHAUSTED.");
+ABSL_FLAG(int64_t, watch_progress_interval_ms, 10000,
+          "How often a Watch call without changes is told up to where there are none, in "
+          "milliseconds.");
 
 namespace ctlstore::sidecar {
 namespace {
@@ -42,6 +48,18 @@ absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--max_list_duration_ms: must be at least 1, is ", max_list_duration_ms));
   }
+  const int64_t max_watches = absl::GetFlag(FLAGS_max_watches);
+  if (max_watches < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max_watches: must be at least 1, is ", max_watches));
+  }
+  const int64_t progress_interval_ms = absl::GetFlag(FLAGS_watch_progress_interval_ms);
+  if (progress_interval_ms < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--watch_progress_interval_ms: must be at least 1, is ", progress_interval_ms));
+  }
+  options->watches.max_watches = static_cast<size_t>(max_watches);
+  options->watches.progress_interval = absl::Milliseconds(progress_interval_ms);
   options->max_list_rows = max_list_rows;
   options->max_list_duration = absl::Milliseconds(max_list_duration_ms);
   return absl::OkStatus();

@@ -28,7 +28,7 @@ class SidecarServer::Impl {
         reader_(options.ldb_path),
         service_(&reader_, Clock::Real(),
                  SidecarService::Options{options.max_list_rows, options.max_list_duration,
-                                         access_.get()},
+                                         options.watches, access_.get()},
                  &calls_),
         states_(&reader_, Clock::Real()) {}
 
@@ -60,6 +60,7 @@ class SidecarServer::Impl {
       absl::MutexLock lock(&metrics_mutex_);
       metrics_server_.reset();
     }
+    service_.EndWatches();
     server_->Shutdown(grace);
   }
 

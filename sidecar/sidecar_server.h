@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/rpc/http_server.h"
 #include "common/rpc/server.h"
+#include "sidecar/watches.h"
 
 namespace ctlstore::sidecar {
 
@@ -28,6 +29,7 @@ class SidecarServer {
     int64_t max_list_rows = 100000;
     // How long one ListRows may take; it holds back the LDB's WAL for that time.
     absl::Duration max_list_duration = absl::Seconds(30);
+    Watches::Options watches;
     // How often it is seen whether the LDB can be read, for those who ask for its health.
     absl::Duration health_interval = absl::Milliseconds(200);
   };

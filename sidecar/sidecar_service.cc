@@ -20,6 +20,7 @@
 #include "common/schema/errors.h"
 #include "common/schema/names.h"
 #include "ctlstore/v1/sidecar.grpc.pb.h"
+#include "sidecar/ldb_change_source.h"
 #include "sidecar/list_rows_call.h"
 #include "sidecar/row_conversion.h"
 
@@ -32,7 +33,9 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
         clock_(clock),
         options_(options),
         metrics_(metrics),
-        instance_(rpc::InstanceName()) {}
+        instance_(rpc::InstanceName()),
+        change_source_(reader, 2 * options.watches.max_watches),
+        watches_(&change_source_, options.watches) {}
 
   grpc::ServerUnaryReactor* GetRow(grpc::CallbackServerContext* context,
                                    const v1::GetRowRequest* request,
@@ -59,8 +62,16 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
     // One row more than are sent tells whether there are more.
     const int64_t read_limit =
         *limit == std::numeric_limits<int64_t>::max() ? ldb::kNoLimit : *limit + 1;
-    return new ListRowsCall(reader_->ListRows(name->family, name->table, *key_prefix, {read_limit, {}}),
-                            *limit, options_.max_list_duration, std::move(on_end));
+    return new ListRowsCall(
+        reader_->ListRows(name->family, name->table, *key_prefix, {read_limit, {}}), *limit,
+        options_.max_list_duration, std::move(on_end));
+  }
+
+  grpc::ServerWriteReactor<v1::WatchResponse>* Watch(grpc::CallbackServerContext* context,
+                                                     const v1::WatchRequest* request) override {
+    return watches_.Watch(
+        context, CheckAccess(*context), *request,
+        [this, begin = absl::Now()](absl::StatusCode code) { Record("Watch", code, begin); });
   }
 
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
@@ -70,6 +81,8 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
     const absl::Status access = CheckAccess(*context);
     return Answer(context, "GetStatus", begin, access.ok() ? GetStatus(response) : access);
   }
+
+  Watches* watches() { return &watches_; }
 
  private:
   absl::Status CheckAccess(const grpc::CallbackServerContext& context) const {
@@ -139,6 +152,9 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
   const Options options_;
   rpc::CallMetrics* const metrics_;
   const std::string instance_;
+  LdbChangeSource change_source_;
+  // After what it reads from: its threads end first.
+  Watches watches_;
 };
 
 SidecarService::SidecarService(ldb::Reader* reader, Clock* clock, const Options& options,
@@ -147,5 +163,7 @@ SidecarService::SidecarService(ldb::Reader* reader, Clock* clock, const Options&
 SidecarService::~SidecarService() = default;
 
 grpc::Service* SidecarService::grpc_service() { return impl_.get(); }
+void SidecarService::EndWatches() { impl_->watches()->Shutdown(); }
+Watches::Stats SidecarService::watch_stats() const { return impl_->watches()->stats(); }
 
 }  // namespace ctlstore::sidecar

@@ -11,6 +11,7 @@
 #include "common/ldb/reader.h"
 #include "common/rpc/access_control.h"
 #include "common/rpc/call_metrics.h"
+#include "sidecar/watches.h"
 
 namespace grpc {
 class Service;
@@ -27,6 +28,7 @@ class SidecarService {
     // How long one ListRows may take, until its last page is handed to gRPC. The list's state of
     // the database is let go at that moment, also when its client has stopped reading.
     absl::Duration max_list_duration = absl::Seconds(30);
+    Watches::Options watches;
     // Where set: says who may call; every call takes the role reader.
     const rpc::AccessControl* access = nullptr;
   };
@@ -41,6 +43,10 @@ class SidecarService {
 
   // What is given to a gRPC server.
   grpc::Service* grpc_service();
+
+  // Ends all watches, those to come too: they do not end by themselves before a server's end.
+  void EndWatches();
+  Watches::Stats watch_stats() const;
 
  private:
   class Impl;

@@ -26,10 +26,14 @@ WatchCursor::WatchCursor(absl::optional<int64_t> after, WatchFilter filter, bool
 absl::StatusOr<WatchCursor::Step> WatchCursor::Advance(ChangeView* view,
                                                        v1::WatchResponse* message) {
   bytes_ = 0;
+  absl::StatusOr<std::string> identity = view->GetIdentity();
+  if (!identity.ok()) return identity.status();
+  const bool is_another = identity_.has_value() && *identity_ != *identity;
+  identity_ = *std::move(identity);
   const int64_t last_state = std::exchange(state_, view->sequence());
   if (!position_.has_value()) position_ = state_;
-  // Another ledger: what was told is not what is there now.
-  if (state_ < last_state) return Reset(message);
+  // What was told need not be what is there now: it may have other families, or another ledger.
+  if (is_another || state_ < last_state) return Reset(message);
   for (int i = 0; i < kReadsPerTurn && *position_ < state_; ++i) {
     int64_t reached = 0;
     const absl::StatusOr<std::vector<ldb::ChangeEvent>> changes =

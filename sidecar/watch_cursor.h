@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/types/optional.h"
@@ -51,7 +52,9 @@ class WatchCursor {
   WatchFilter filter_;
   bool with_rows_;
   absl::optional<int64_t> position_;
-  // The last state's sequence. May be before the position: another host's copy may have been ahead.
+  // The last state's local database, and its sequence. That may be before the position: another
+  // host's copy may have been ahead.
+  absl::optional<std::string> identity_;
   int64_t state_ = 0;
   // The message's size.
   size_t bytes_ = 0;

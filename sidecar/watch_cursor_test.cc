@@ -179,6 +179,19 @@ TEST_F(WatchCursorTest, ASequenceThatGoesBackIsAnotherLedger) {
   EXPECT_THAT(Texts(message_), ElementsAre("51:geo.places/nz"));
 }
 
+TEST_F(WatchCursorTest, AnotherLocalDatabaseIsEverything) {
+  source_.Commit({{"geo", "places", "nz", "1"}});
+  WatchCursor cursor(0, Everything(), false);
+  EXPECT_EQ(Advance(&cursor), Step::kMessage);
+  source_.Commit({{"geo", "places", "fr", "1"}});
+  source_.Rebuild();
+  EXPECT_EQ(Advance(&cursor), Step::kMessage);
+  EXPECT_TRUE(message_.everything_changed());
+  EXPECT_THAT(Texts(message_), IsEmpty());
+  EXPECT_EQ(cursor.position(), 2);
+  EXPECT_EQ(Advance(&cursor), Step::kCaughtUp);
+}
+
 TEST_F(WatchCursorTest, ASequenceThatIsNotReachedYetIsWaitedFor) {
   source_.CommitNothing(10);
   WatchCursor cursor(12, Everything(), false);
