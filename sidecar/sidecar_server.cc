@@ -30,7 +30,7 @@ class SidecarServer::Impl {
                  SidecarService::Options{options.max_list_rows, options.max_list_duration,
                                          options.watches, access_.get()},
                  &calls_),
-        states_(&reader_, Clock::Real()) {}
+        states_(&reader_, &service_, Clock::Real()) {}
 
   absl::Status Serve(const Options& options) {
     absl::StatusOr<std::unique_ptr<rpc::Server>> server =

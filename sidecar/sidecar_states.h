@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "common/ldb/reader.h"
 #include "common/rpc/metric_families.h"
+#include "sidecar/sidecar_service.h"
 
 namespace ctlstore::sidecar {
 
@@ -17,13 +18,14 @@ namespace ctlstore::sidecar {
 // it. Thread-safe.
 class SidecarStates : public prometheus::Collectable {
  public:
-  // The reader and the clock must outlive it.
-  SidecarStates(ldb::Reader* reader, Clock* clock);
+  // All of them must outlive it.
+  SidecarStates(ldb::Reader* reader, const SidecarService* service, Clock* clock);
 
   rpc::MetricFamilies Collect() const override;
 
  private:
   ldb::Reader* const reader_;
+  const SidecarService* const service_;
   Clock* const clock_;
 };
 
