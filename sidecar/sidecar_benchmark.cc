@@ -56,6 +56,7 @@ constexpr int kBatchCallsPerRound = 200;
 constexpr int kBatchKeys = 1000;
 constexpr int kConnections = 4;
 constexpr int kStreams = 16;
+constexpr int kBatchStreams = 4;
 constexpr char kEchoMethod[] = "/ctlstore.benchmark.Echo/Echo";
 constexpr char kServe[] = "--serve";
 
@@ -92,8 +93,7 @@ class EchoService : public grpc::Service {
   }
 };
 
-// The child process: serves until its standard input ends. Its first line says where, its last one
-// how many rows were read that were not in its cache already.
+// The child process: serves until its standard input ends. Its only line says where.
 void Serve(const std::string& path) {
   StopWatchingLockOrder();
   prometheus::Registry registry;
@@ -173,29 +173,31 @@ std::string Frame(const std::string& message) {
   return frame + message;
 }
 
-v1::GetRowRequest RowRequest(int row) {
-  v1::GetRowRequest request;
-  request.set_family("bench");
-  request.set_table("items");
-  request.add_key()->set_text(KeyOf(row));
-  return request;
+v1::Row RowOf(int row) {
+  v1::Row proto;
+  auto& values = *proto.mutable_values();
+  values["code"].set_text(KeyOf(row));
+  values["name"].set_text(NameOf(row));
+  values["amount"].set_integer(AmountOf(row));
+  return proto;
 }
 
-// The size of the answer to RowRequest(), without its frame.
-int64_t RowResponseBytes() {
-  v1::GetRowResponse response;
-  auto& values = *response.mutable_row()->mutable_values();
-  values["code"].set_text(KeyOf(0));
-  values["name"].set_text(NameOf(0));
-  values["amount"].set_integer(AmountOf(0));
-  return static_cast<int64_t>(response.ByteSizeLong());
+std::string RandomDigits(std::mt19937* random) {
+  return absl::StrFormat("%05d", (*random)() % kRows);
 }
 
 // A file of requests whose keys change all the time. h2load reads the file anew for each request,
 // so the keys that it sends are random, as far as requests are not sent together.
 class RandomKeys {
  public:
-  RandomKeys(const std::string& path, const std::string& content) {
+  RandomKeys(const std::string& path, std::string content) {
+    // Of each key, the digits that differ.
+    const std::string zero = KeyOf(0);
+    std::mt19937 random(2);
+    for (size_t at = content.find(zero); at != std::string::npos; at = content.find(zero, at + 1)) {
+      places_.push_back(at + zero.size() - 5);
+    }
+    for (size_t place : places_) content.replace(place, 5, RandomDigits(&random));
     std::ofstream(path, std::ios::binary) << content;
     const int file = open(path.c_str(), O_RDWR | O_CLOEXEC);
     if (file < 0) Die("cannot open " + path);
@@ -204,17 +206,12 @@ class RandomKeys {
     close(file);
     if (mapped == MAP_FAILED) Die("cannot map " + path);
     data_ = static_cast<char*>(mapped);
-    // Of each key, the digits that differ.
-    const std::string zero = KeyOf(0);
-    for (size_t at = content.find(zero); at != std::string::npos; at = content.find(zero, at + 1)) {
-      places_.push_back(at + zero.size() - 5);
-    }
     thread_ = std::thread([this] {
       std::mt19937 random(3);
       size_t place = 0;
       while (!stop_.load(std::memory_order_relaxed)) {
         // Whoever reads meanwhile sees five digits in any case, and so a key that is there.
-        const std::string digits = absl::StrFormat("%05d", random() % kRows);
+        const std::string digits = RandomDigits(&random);
         std::memcpy(data_ + places_[place], digits.data(), digits.size());
         place = (place + 1) % places_.size();
         absl::SleepFor(absl::Microseconds(20));
@@ -332,7 +329,9 @@ void Measure(const std::string& folder) {
   unary.method = "/ctlstore.v1.Sidecar/GetRow";
   unary.file = folder + "/unary";
   unary.calls = kUnaryCallsPerRound;
-  unary.response_bytes = RowResponseBytes();
+  v1::GetRowResponse unary_response;
+  *unary_response.mutable_row() = RowOf(0);
+  unary.response_bytes = static_cast<int64_t>(unary_response.ByteSizeLong());
 
   v1::BatchGetRowsRequest batch_request;
   v1::BatchGetRowsResponse batch_response;
@@ -341,19 +340,24 @@ void Measure(const std::string& folder) {
     key->set_family("bench");
     key->set_table("items");
     key->add_key()->set_text(KeyOf(0));
-    batch_response.add_rows()->mutable_row();
+    *batch_response.add_rows() = unary_response;
   }
   batch_response.set_sequence(writer->applied_sequence());
   Load batch;
   batch.method = "/ctlstore.v1.Sidecar/BatchGetRows";
   batch.file = folder + "/batch";
   batch.calls = kBatchCallsPerRound;
-  batch.streams = 4;
+  batch.streams = kBatchStreams;
+  batch.response_bytes = static_cast<int64_t>(batch_response.ByteSizeLong());
 
   std::vector<double> echo_rates, unary_rates, ratios, batch_rates;
   {
     // Changes keys during the others' rounds too, so that it slows down all alike.
-    const RandomKeys keys(unary.file, Frame(RowRequest(0).SerializeAsString()));
+    v1::GetRowRequest request;
+    request.set_family("bench");
+    request.set_table("items");
+    request.add_key()->set_text(KeyOf(0));
+    const RandomKeys keys(unary.file, Frame(request.SerializeAsString()));
     for (int round = -2; round < kRounds; ++round) {
       double echo_rate = 0;
       double unary_rate = 0;
@@ -372,12 +376,19 @@ void Measure(const std::string& folder) {
       ratios.push_back(unary_rate / echo_rate);
     }
   }
-  (void)batch;
+  {
+    const RandomKeys keys(batch.file, Frame(batch_request.SerializeAsString()));
+    for (int round = -1; round < kRounds; ++round) {
+      const double rate = RunLoad(server, batch);
+      if (round >= 0) batch_rates.push_back(rate * kBatchKeys);
+    }
+  }
   std::printf("sidecar.unary_rps\t%.0f\tcalls/s\n", Median(unary_rates));
   std::printf("sidecar.echo_rps\t%.0f\tcalls/s\n", Median(echo_rates));
   std::printf("sidecar.unary_per_echo\t%.3f\tratio\n", Median(ratios));
-  std::printf("sidecar.threads\t%d\tthreads\n", static_cast<int>(server.Threads()));
-  std::printf("sidecar.memory_bytes\t%d\tbytes\n", static_cast<int>(server.MemoryBytes()));
+  std::printf("sidecar.batch_rows_per_s\t%.0f\trows/s\n", Median(batch_rates));
+  std::printf("sidecar.threads\t%.0f\tthreads\n", static_cast<double>(server.Threads()));
+  std::printf("sidecar.memory_bytes\t%.0f\tbytes\n", static_cast<double>(server.MemoryBytes()));
 }
 
 }  // namespace
