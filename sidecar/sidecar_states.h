@@ -5,6 +5,7 @@
 
 #include <prometheus/collectable.h>
 
+#include <cstddef>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -18,14 +19,15 @@ namespace ctlstore::sidecar {
 // it. Thread-safe.
 class SidecarStates : public prometheus::Collectable {
  public:
-  // All of them must outlive it.
-  SidecarStates(ldb::Reader* reader, const SidecarService* service, Clock* clock);
+  // All of them must outlive it. `max_waits` is the service's limit.
+  SidecarStates(ldb::Reader* reader, const SidecarService* service, size_t max_waits, Clock* clock);
 
   rpc::MetricFamilies Collect() const override;
 
  private:
   ldb::Reader* const reader_;
   const SidecarService* const service_;
+  const size_t max_waits_;
   Clock* const clock_;
 };
 
