@@ -219,19 +219,26 @@ TEST_F(LanesTest, FreesWhatIsRetiredOnceNoPinIsHeld) {
 
 TEST_F(LanesTest, FreesNothingThatAPinFromBeforeMayLookAt) {
   const std::unique_ptr<ReaderLanes> lanes = Make();
-  for (int earlier = 0; earlier < 6; ++earlier) {
-    std::atomic<int> freed{0};
-    // So that the pin is counted in either phase, and at any step of an earlier batch.
-    std::atomic<int> others{0};
-    Object::Retire(lanes.get(), &others);
-    for (int i = 0; i < earlier; ++i) lanes->Reclaim();
-    ReaderLanes::Pin pin = lanes->MakePin(lanes->Mine());
-    Object::Retire(lanes.get(), &freed);
-    ReclaimAll(lanes.get());
-    EXPECT_EQ(freed, 0);
-    pin.Release();
-    ReclaimAll(lanes.get());
-    EXPECT_EQ(freed, 1);
+  std::atomic<int> others{0};
+  // At any step of an earlier batch, after any number of batches: the pin is counted in either
+  // phase.
+  for (int batches = 0; batches < 4; ++batches) {
+    for (int steps = 0; steps < 4; ++steps) {
+      for (int i = 0; i < batches; ++i) {
+        Object::Retire(lanes.get(), &others);
+        ReclaimAll(lanes.get());
+      }
+      Object::Retire(lanes.get(), &others);
+      for (int i = 0; i < steps; ++i) lanes->Reclaim();
+      std::atomic<int> freed{0};
+      ReaderLanes::Pin pin = lanes->MakePin(lanes->Mine());
+      Object::Retire(lanes.get(), &freed);
+      ReclaimAll(lanes.get());
+      EXPECT_EQ(freed, 0);
+      pin.Release();
+      ReclaimAll(lanes.get());
+      EXPECT_EQ(freed, 1);
+    }
   }
 }
 
@@ -327,7 +334,7 @@ TEST_F(LanesTest, NoThreadEverSeesWhatIsFreed) {
     threads.emplace_back([&, i] {
       std::mt19937 random(i);
       std::vector<std::pair<ReaderLanes::Pin, Shared*>> held;
-      for (int n = 0; n < 20000; ++n) {
+      for (int n = 0; n < 200000; ++n) {
         ReaderLanes::Pin pin = lanes->MakePin(lanes->Mine());
         Shared* const found = shared.load(std::memory_order_acquire);
         EXPECT_GE(found->value.load(std::memory_order_relaxed), 0);

@@ -414,6 +414,15 @@ TEST_F(RowCacheTest, StopsKeepingRowsRatherThanTakeMoreWhileAPinIsHeld) {
   for (int64_t key = 1; key < 20000; ++key) found += Version(cache.get(), table, key) == key;
   EXPECT_EQ(found, cache->stats().rows);
   EXPECT_GT(found, 500);
+  // What changes is not forgotten before it is freed.
+  for (int64_t begin = 1; begin < 20000; begin += 1000) {
+    TestChanges changes;
+    for (int64_t key = begin; key < begin + 1000; ++key) changes.Key(1, "one", key);
+    changes.Commit(writer_.get(), 1);
+    cache->Sync();
+  }
+  EXPECT_EQ(cache->stats().rows, 0);
+  EXPECT_LT(churn(1, 10000), 1000);
   // Changes go on taking effect.
   TestChanges().Table(1, "one").Commit(writer_.get(), 1);
   cache->Sync();
