@@ -266,6 +266,44 @@ TEST_F(RowCacheTest, WhatIsKeptLateIsTakenOutByTheNextSync) {
   }
 }
 
+TEST_F(RowCacheTest, WhatIsInsertedDuringASyncIsNotOlderThanIt) {
+  const auto cache = Make();
+  const RowCache::Table* const table = cache->GetTable({"fam", "one"});
+  // Until it was so a few times, where the other thread does not run as often.
+  int during = 0;
+  for (int round = 0; round < 300 && during < 10; ++round) {
+    ASSERT_NE(cache->Sync(), 0u);
+    const uint64_t before = page_->epoch();
+    // The change that matters comes first, so that it is looked at long before the sync's end.
+    TestChanges changes;
+    if (round % 2 == 0) {
+      changes.Key(1, "one", 1);
+    } else {
+      changes.Table(1, "one");
+    }
+    for (int64_t key = 0; key < 30000; ++key) changes.Key(1, "other", key);
+    changes.Commit(writer_.get(), 1);
+    std::atomic<int64_t> inserted{0};
+    std::atomic<bool> stop{false};
+    std::thread other([&] {
+      while (!stop) {
+        const ReaderLanes::Pin pin = Pin();
+        cache->Insert(table, KeyHash(1), MakeRow(1, 10), before);
+        ++inserted;
+      }
+    });
+    while (inserted == 0) std::this_thread::yield();
+    const int64_t until_sync = inserted;
+    EXPECT_NE(cache->Sync(), 0u);
+    if (inserted > until_sync) ++during;
+    const ReaderLanes::Pin pin = Pin();
+    EXPECT_EQ(Version(cache.get(), table, 1), 0);
+    stop = true;
+    other.join();
+    lanes_.Reclaim();
+  }
+}
+
 TEST_F(RowCacheTest, KeepsNothingBeforeTheFirstSync) {
   const auto cache = Make();
   const RowCache::Table* const table = cache->GetTable({"fam", "one"});
