@@ -38,6 +38,7 @@ SidecarService::Options ServiceOptionsOf(const SidecarServer::Options& options,
   service.max_list_duration = options.max_list_duration;
   service.max_waits = options.max_waits;
   service.max_wait = options.max_wait;
+  service.watches = options.watches;
   service.access = access;
   return service;
 }
@@ -80,6 +81,7 @@ class SidecarServer::Impl {
       absl::MutexLock lock(&metrics_mutex_);
       metrics_server_.reset();
     }
+    service_.EndWatches();
     server_->Shutdown(grace);
   }
 

@@ -12,6 +12,7 @@
 #include "common/ldb/reader.h"
 #include "common/rpc/access_control.h"
 #include "common/rpc/call_metrics.h"
+#include "sidecar/watches.h"
 
 namespace grpc {
 class Service;
@@ -34,6 +35,7 @@ class SidecarService {
     // An answer of BatchGetRows has at most this many bytes, which is what gRPC's clients take
     // unless they are told otherwise.
     size_t max_response_bytes = size_t{4} << 20;
+    Watches::Options watches;
     // Where set: says who may call; every call takes the role reader.
     const rpc::AccessControl* access = nullptr;
   };
@@ -51,6 +53,9 @@ class SidecarService {
 
   // Calls that wait for a sequence now.
   size_t waiting() const;
+  // Ends all watches, those to come too: they do not end by themselves before a server's end.
+  void EndWatches();
+  Watches::Stats watch_stats() const;
 
  private:
   class Impl;
