@@ -10,19 +10,6 @@ namespace ctlstore::sidecar {
 
 namespace {
 
-void AddWatches(const Watches::Stats& stats, rpc::MetricFamilies* families) {
-  rpc::AddGauge("ctlstore_sidecar_watches", "Watch calls under way",
-                static_cast<double>(stats.watches), families);
-  rpc::AddGauge("ctlstore_sidecar_watches_max", "How many may be under way",
-                static_cast<double>(stats.max_watches), families);
-  rpc::AddCounter("ctlstore_sidecar_watch_changes_sent_total",
-                  "Changes sent to all watches together", static_cast<double>(stats.changes_sent),
-                  families);
-  rpc::AddCounter("ctlstore_sidecar_watch_resets_sent_total",
-                  "How often a watch was told that everything may have changed",
-                  static_cast<double>(stats.resets_sent), families);
-}
-
 void AddReaderStats(const ldb::ReaderStats& stats, rpc::MetricFamilies* families) {
   const auto counter = [families](const char* name, const char* help, int64_t value) {
     rpc::AddCounter(name, help, static_cast<double>(value), families);
@@ -55,6 +42,19 @@ void AddReaderStats(const ldb::ReaderStats& stats, rpc::MetricFamilies* families
   gauge("ctlstore_sidecar_freshness_page",
         "Whether the reflector's freshness page is used, without which no row is cached",
         stats.has_freshness_page ? 1 : 0);
+}
+
+void AddWatches(const Watches::Stats& stats, rpc::MetricFamilies* families) {
+  rpc::AddGauge("ctlstore_sidecar_watches", "Watch calls under way",
+                static_cast<double>(stats.watches), families);
+  rpc::AddGauge("ctlstore_sidecar_watches_max", "How many may be under way",
+                static_cast<double>(stats.max_watches), families);
+  rpc::AddCounter("ctlstore_sidecar_watch_changes_sent_total",
+                  "Changes sent to all watches together", static_cast<double>(stats.changes_sent),
+                  families);
+  rpc::AddCounter("ctlstore_sidecar_watch_resets_sent_total",
+                  "How often a watch was told that everything may have changed",
+                  static_cast<double>(stats.resets_sent), families);
 }
 
 }  // namespace
