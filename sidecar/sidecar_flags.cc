@@ -2,6 +2,7 @@
 
 #include <glog/logging.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -14,6 +15,7 @@
 #include "common/base/lock_order.h"
 #include "common/base/shutdown_signal.h"
 #include "common/ldb/ldb_flags.h"
+#include "common/rpc/http_flags.h"
 #include "common/rpc/metrics_flags.h"
 #include "common/rpc/server_flags.h"
 
@@ -22,6 +24,13 @@ ABSL_FLAG(int64_t, max_list_rows, ctlstore::sidecar::SidecarServer::Options().ma
 ABSL_FLAG(int64_t, max_list_duration_ms, 30000,
           "How long one ListRows may take, in milliseconds; then it fails with DEADLINE_EXCEEDED. "
           "The LDB's WAL cannot be emptied and grows meanwhile.");
+ABSL_FLAG(
+    int64_t, max_http_list_bytes, ctlstore::sidecar::SidecarServer::Options().max_http_list_bytes,
+    "The most bytes of JSON that one list has over HTTP; a larger one is refused with 416, as "
+    "one of more than --max_list_rows rows is.");
+ABSL_FLAG(int64_t, max_http_wait_ms, 10000,
+          "How long an HTTP request with min_sequence waits for that sequence, in milliseconds; "
+          "then it is answered with 504.");
 
 namespace ctlstore::sidecar {
 namespace {
@@ -42,6 +51,18 @@ absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--max_list_duration_ms: must be at least 1, is ", max_list_duration_ms));
   }
+  const int64_t max_http_list_bytes = absl::GetFlag(FLAGS_max_http_list_bytes);
+  if (max_http_list_bytes < 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max_http_list_bytes: must be at least 2, is ", max_http_list_bytes));
+  }
+  const int64_t max_http_wait_ms = absl::GetFlag(FLAGS_max_http_wait_ms);
+  if (max_http_wait_ms < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max_http_wait_ms: must be at least 1, is ", max_http_wait_ms));
+  }
+  options->max_http_list_bytes = static_cast<size_t>(max_http_list_bytes);
+  options->max_http_wait = absl::Milliseconds(max_http_wait_ms);
   options->max_list_rows = max_list_rows;
   options->max_list_duration = absl::Milliseconds(max_list_duration_ms);
   return absl::OkStatus();
@@ -54,6 +75,10 @@ absl::StatusOr<SidecarServer::Options> SidecarOptionsFromFlags() {
   absl::StatusOr<rpc::ServerOptions> server = rpc::ServerOptionsFromFlags(kDefaultListen);
   if (!server.ok()) return server.status();
   options.server = *std::move(server);
+  absl::StatusOr<absl::optional<rpc::HttpServer::Options>> http =
+      rpc::HttpOptionsFromFlags(kDefaultHttpPort, options.server);
+  if (!http.ok()) return http.status();
+  options.http = *std::move(http);
   options.ldb_path = ldb::LdbPathFromFlags();
   return options;
 }
