@@ -58,9 +58,10 @@ class SidecarService::Impl : public v1::Sidecar::CallbackService {
     if (!key_prefix.ok()) return new ListRowsCall(key_prefix.status(), std::move(on_end));
     // One row more than are sent tells whether there are more.
     const int64_t read_limit =
-        *limit == std::numeric_limits<int64_t>::max() ? ldb::Reader::kNoLimit : *limit + 1;
-    return new ListRowsCall(reader_->ListRows(name->family, name->table, *key_prefix, read_limit),
-                            *limit, options_.max_list_duration, std::move(on_end));
+        *limit == std::numeric_limits<int64_t>::max() ? ldb::kNoLimit : *limit + 1;
+    return new ListRowsCall(
+        reader_->ListRows(name->family, name->table, *key_prefix, {read_limit, {}}), *limit,
+        options_.max_list_duration, std::move(on_end));
   }
 
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,

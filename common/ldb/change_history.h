@@ -19,19 +19,20 @@
 namespace ctlstore::ldb {
 
 // Writes the history in the writer's transactions: one row for each commit that changes anything
-// (docs/formats.md). Where a commit has too many changes to be kept, or they cannot be told, the
-// history begins anew behind it. Not thread-safe.
+// (docs/formats.md). A commit that would take more than a quarter of the room names its tables
+// only. Where what has changed cannot be told, the history begins anew behind it. Not thread-safe.
 class ChangeHistoryWriter {
  public:
-  // Keeps about `max_bytes`; 0 for none. The connection must outlive it.
+  // Keeps about `max_bytes`, of which what is over goes a little at a time; 0 for none. The
+  // connection must outlive it.
   ChangeHistoryWriter(sqlite::Database* database, int64_t max_bytes);
   ~ChangeHistoryWriter();
   ChangeHistoryWriter(const ChangeHistoryWriter&) = delete;
   ChangeHistoryWriter& operator=(const ChangeHistoryWriter&) = delete;
 
-  // Once, before the first Add(), in a transaction: makes the table where it is not there, and
-  // begins the history anew where it does not reach to `applied_sequence`, because another program
-  // has written the local database meanwhile.
+  // In each transaction before its Add(): makes the table where it is not there, and begins the
+  // history anew where it does not end at `applied_sequence`, because another program has written
+  // the local database meanwhile. Costs nothing where there is nothing to do.
   absl::Status Attach(int64_t applied_sequence);
 
   // In the transaction that makes the changes, before its commit. `applied_sequence` is the
@@ -54,10 +55,15 @@ class ChangeHistoryReader {
   ChangeHistoryReader(const ChangeHistoryReader&) = delete;
   ChangeHistoryReader& operator=(const ChangeHistoryReader&) = delete;
 
-  // The sequence after which all changes are kept; nullopt where none are.
+  // The sequence after which all changes are kept; nullopt where none are, or where another program
+  // has written the local database since.
   absl::StatusOr<absl::optional<int64_t>> Begin();
 
-  // As Snapshot::ReadChanges(), in the caller's transaction.
+  // What the ledger entries after `sequence` have changed, in ledger order, up to the transaction's
+  // state, or up to about `max_changes`, and at least one entry's; `*reached` receives the sequence
+  // up to which that is all. The caller has begun a read transaction. OUT_OF_RANGE (CHANGES_GONE)
+  // where changes after `sequence` are not kept any more, or never were, or `sequence` is not
+  // reached yet. DATA_LOSS where what is stored is damaged; other errors are the connection's.
   absl::StatusOr<std::vector<ChangeEvent>> Read(int64_t sequence, size_t max_changes,
                                                 int64_t* reached);
 

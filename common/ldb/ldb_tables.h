@@ -35,6 +35,13 @@ inline constexpr char kStateFamilies[] = "families";
 inline constexpr char kStateSequence[] = "sequence";
 inline constexpr char kStateDigest[] = "digest";
 
+// What the last commits have changed (change_history.h): a row holds the changes of the ledger
+// entries after `after` up to `last`, and each row begins where the one before ends. `total` counts
+// the bytes of the rows up to this one.
+inline constexpr char kCreateChangesTable[] =
+    "CREATE TABLE IF NOT EXISTS _ldb_changes (last INTEGER PRIMARY KEY, after INTEGER NOT NULL, "
+    "total INTEGER NOT NULL, changes BLOB NOT NULL)";
+
 // The entries that were gone over by an operator's will.
 inline constexpr char kCreateSkippedTable[] =
     "CREATE TABLE IF NOT EXISTS _ldb_skipped (seq INTEGER PRIMARY KEY, time TEXT, error TEXT)";

@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/file_lock.h"
+#include "common/ldb/change_history.h"
 #include "common/ldb/change_recorder.h"
 #include "common/ldb/family_filter.h"
 #include "common/ldb/file_identity.h"
@@ -56,10 +57,12 @@ struct Connection {
   std::unique_ptr<sqlite::Statement> commit;
   std::unique_ptr<sqlite::Statement> rollback;
   std::unique_ptr<ChangeRecorder> changes;
+  std::unique_ptr<ChangeHistoryWriter> history;
   std::unique_ptr<StatementApplier> applier;
 
-  static absl::StatusOr<std::unique_ptr<Connection>> Open(
-      const std::string& path, const std::vector<std::string>& families) {
+  static absl::StatusOr<std::unique_ptr<Connection>> Open(const std::string& path,
+                                                          const std::vector<std::string>& families,
+                                                          int64_t history_bytes) {
     auto connection = std::make_unique<Connection>();
     absl::StatusOr<std::unique_ptr<sqlite::Database>> database =
         sqlite::Database::Open(path, sqlite::Database::Mode::kReadWrite, kBusyTimeout);
@@ -72,8 +75,24 @@ struct Connection {
     if (!state.ok()) return state.status();
     connection->state = *std::move(state);
     connection->changes = std::make_unique<ChangeRecorder>(connection->database.get());
+    connection->history =
+        std::make_unique<ChangeHistoryWriter>(connection->database.get(), history_bytes);
+    status = connection->AttachHistory();
+    if (!status.ok()) return status;
     connection->applier = std::make_unique<StatementApplier>(connection->database.get());
     return connection;
+  }
+
+  // So that readers need not wait for the first commit.
+  absl::Status AttachHistory() {
+    absl::Status status = begin->Run();
+    if (!status.ok()) return status;
+    const absl::StatusOr<int64_t> sequence = state->ReadSequence();
+    status = sequence.status();
+    if (status.ok()) status = history->Attach(*sequence);
+    if (status.ok()) status = commit->Run();
+    if (!status.ok() && database->in_transaction()) rollback->Run().IgnoreError();
+    return status;
   }
 
   absl::Status Configure(const std::string& path) {
@@ -116,7 +135,7 @@ class LdbWriter::Impl {
 
   absl::Status Start() {
     absl::StatusOr<std::unique_ptr<Connection>> connection =
-        Connection::Open(path_, filter_.families());
+        Connection::Open(path_, filter_.families(), options_.change_history_bytes);
     if (!connection.ok()) return connection.status();
     connection_ = *std::move(connection);
     file_ = IdentityOf(path_);
@@ -192,7 +211,7 @@ class LdbWriter::Impl {
     absl::Status status = CheckFile();
     if (!status.ok()) return status;
     absl::StatusOr<std::unique_ptr<Connection>> connection =
-        Connection::Open(path_, filter_.families());
+        Connection::Open(path_, filter_.families(), options_.change_history_bytes);
     if (!connection.ok()) return connection.status();
     if ((*connection)->state->identity() != identity_) {
       return Replaced(absl::StrCat(path_, " is no longer the local database that was opened"));
@@ -319,7 +338,7 @@ class LdbWriter::Impl {
     if (!sequence.ok()) return sequence.status();
     if (*sequence == applied_position_.sequence) {
       page_->Attach(applied_position_.sequence);
-      return absl::OkStatus();
+      return connection_->history->Attach(applied_position_.sequence);
     }
     // Another writer that does not take our lock. What it has applied is not applied again.
     const int64_t expected = applied_position_.sequence;
@@ -362,8 +381,10 @@ class LdbWriter::Impl {
     absl::StatusOr<LedgerPosition> position = connection_->state->WritePosition(last);
     if (!position.ok()) return position.status();
     const absl::Span<const Change> changes = connection_->changes->changes();
+    absl::Status status = connection_->history->Add(changes, position->sequence);
+    if (!status.ok()) return status;
     Committing(changes);
-    absl::Status status = connection_->commit->Run();
+    status = connection_->commit->Run();
     if (!status.ok()) {
       page_->CommitFailed();
       for (ChangeListener* listener : options_.listeners) listener->CommitFailed();
@@ -379,6 +400,7 @@ class LdbWriter::Impl {
     // Some errors have ended the transaction already.
     if (connection_->database->in_transaction()) connection_->rollback->Run().IgnoreError();
     connection_->changes->Clear(/*rolled_back=*/true);
+    connection_->history->RolledBack();
   }
 
   absl::Status AfterCommit(size_t bytes) {

@@ -23,9 +23,9 @@
 namespace ctlstore::ldb {
 
 // The only writer of one local database (LDB). Applies whole ledger transactions, many to one
-// SQLite transaction, with the position in the same transaction: at any moment, and after any
-// crash, the file is the state after some whole ledger transaction. The file's format is in
-// docs/formats.md.
+// SQLite transaction, with the position and the history of changes in the same transaction: at any
+// moment, and after any crash, the file is the state after some whole ledger transaction. The
+// file's format is in docs/formats.md.
 //
 // Holds an exclusive lock on `<path>.lock` while it lives. Checkpoints in turn with its own
 // transactions, and is the only one that does. Keeps the freshness page beside the file; where that
@@ -47,6 +47,9 @@ class LdbWriter {
     absl::Duration max_commit_time = absl::Milliseconds(200);
     // The families that are kept, all where empty. What the ledger says of others is gone over.
     std::vector<std::string> families;
+    // How much of what the last commits changed is kept in the LDB (change_history.h), about; 0 for
+    // nothing.
+    int64_t change_history_bytes = int64_t{16} << 20;
     // Told of each commit. Must outlive the writer.
     std::vector<ChangeListener*> listeners;
     // How long a reader may keep the WAL from being emptied before it is logged.
