@@ -66,7 +66,7 @@ const rpc::HttpRouter& Router() {
   return *router;
 }
 
-void AppendRow(const ldb::Row& row, std::string* json) {
+void AppendRow(const ldb::RowView& row, std::string* json) {
   json->push_back('{');
   for (size_t i = 0; i < row.size(); ++i) {
     if (i > 0) json->push_back(',');
@@ -154,8 +154,8 @@ class Handler {
 
   // Goes on with a worker once the sequence is applied.
   void WaitAndRead(const HttpRequest& request, Call call, rpc::HttpServer::Respond respond) const {
-    const absl::StatusOr<ldb::Position> position = parts_.reader->GetPosition();
-    if (position.ok() && position->applied_sequence >= call.min_sequence) {
+    const absl::StatusOr<int64_t> applied = parts_.reader->GetSequence();
+    if (applied.ok() && *applied >= call.min_sequence) {
       return Read(request, std::move(call), std::move(respond));
     }
     const int64_t sequence = call.min_sequence;
@@ -163,8 +163,8 @@ class Handler {
     const auto shared = std::make_shared<Call>(std::move(call));
     const absl::StatusOr<uint64_t> wait = parts_.waiter->Wait(
         sequence, deadline,
-        [handler = *this, shared, &request, respond](const absl::StatusOr<int64_t>& applied) {
-          if (!applied.ok()) return handler.Fail(*shared, applied.status(), respond);
+        [handler = *this, shared, &request, respond](const absl::StatusOr<int64_t>& reached) {
+          if (!reached.ok()) return handler.Fail(*shared, reached.status(), respond);
           handler.Submit([handler, shared, &request,
                           respond] { handler.ReadInWorker(request, *shared, respond); },
                          *shared, respond);
@@ -219,7 +219,7 @@ class Handler {
       case Endpoint::kLatency:
         return ReadLatency(call, respond);
       case Endpoint::kHealth: {
-        const absl::Status status = parts_.reader->GetPosition().status();
+        const absl::Status status = parts_.reader->GetSequence().status();
         return status.ok() ? Respond(call, status.code(), HttpResponse(), respond)
                            : Fail(call, status, respond);
       }
@@ -250,10 +250,10 @@ class Handler {
                                 std::string* json) const {
     const absl::Time deadline = absl::Now() + options_.max_list_duration;
     // One more tells whether there are more.
-    const int64_t limit =
-        max_rows < std::numeric_limits<int64_t>::max() ? max_rows + 1 : ldb::Reader::kNoLimit;
-    ldb::RowIterator rows =
-        parts_.reader->ListRows(call.table.family, call.table.table, call.key_views(), limit);
+    ldb::ListOptions list;
+    list.limit = max_rows < std::numeric_limits<int64_t>::max() ? max_rows + 1 : ldb::kNoLimit;
+    const std::vector<ValueView> key = call.key_views();
+    ldb::RowIterator rows = parts_.reader->ListRows(call.table.family, call.table.table, key, list);
     json->push_back('[');
     int64_t count = 0;
     while (rows.Next()) {

@@ -99,8 +99,8 @@ class HttpApiTest : public ::testing::Test {
 
   void CreateCountries() {
     Apply(
-        {"CREATE TABLE geo___countries (\"code\" VARCHAR(191), \"population\" BIGINT, "
-         "\"area\" DOUBLE, \"anthem\" TEXT, \"flag\" MEDIUMBLOB, PRIMARY KEY(\"code\"));",
+        {"CREATE TABLE geo___countries (\"code\" VARCHAR(191), \"population\" INTEGER, "
+         "\"area\" REAL, \"anthem\" TEXT, \"flag\" BLOB, PRIMARY KEY(\"code\"));",
          "REPLACE INTO geo___countries (\"code\",\"population\",\"area\",\"anthem\",\"flag\") "
          "VALUES('NZ',9007199254740993,268021.5,'God \"Defend\"\n',x'00ff')",
          "REPLACE INTO geo___countries (\"code\",\"population\",\"area\",\"anthem\",\"flag\") "
@@ -110,7 +110,7 @@ class HttpApiTest : public ::testing::Test {
   // (1, x'00'), (1, x'01'), (2, x'00') with 3 columns.
   void CreateSigns() {
     Apply(
-        {"CREATE TABLE geo___signs (\"id\" BIGINT, \"sign\" VARBINARY(255), \"note\" "
+        {"CREATE TABLE geo___signs (\"id\" INTEGER, \"sign\" BLOB(255), \"note\" "
          "VARCHAR(191), PRIMARY KEY(\"id\",\"sign\"));",
          "REPLACE INTO geo___signs (\"id\",\"sign\",\"note\") VALUES(1,x'00','a')",
          "REPLACE INTO geo___signs (\"id\",\"sign\",\"note\") VALUES(1,x'01','b')",
@@ -120,7 +120,7 @@ class HttpApiTest : public ::testing::Test {
   // `count` rows with a text of `size` bytes.
   void CreateMany(int count, size_t size) {
     std::vector<std::string> statements = {
-        "CREATE TABLE geo___many (\"id\" BIGINT, \"text\" TEXT, PRIMARY KEY(\"id\"));"};
+        "CREATE TABLE geo___many (\"id\" INTEGER, \"text\" TEXT, PRIMARY KEY(\"id\"));"};
     for (int i = 0; i < count; ++i) {
       statements.push_back(absl::StrCat("REPLACE INTO geo___many (\"id\",\"text\") VALUES(", i,
                                         ",'", std::string(size, 't'), "')"));
@@ -460,11 +460,12 @@ TEST_F(HttpApiTest, CountsCallsByRoute) {
   Get("/get-row-by-key/geo/rivers", "1");
   Ask("GET", "/nothing");
   const std::string metrics = Metrics();
-  EXPECT_THAT(metrics, HasSubstr("ctlstore_calls_total{api=\"http\",method=\"POST "
-                                 "/get-row-by-key/{family}/{table}\",code=\"OK\"} 2"));
-  EXPECT_THAT(metrics, HasSubstr("ctlstore_calls_total{api=\"http\",method=\"POST "
-                                 "/get-row-by-key/{family}/{table}\",code=\"NOT_FOUND\"} 1"));
-  EXPECT_THAT(metrics, HasSubstr("method=\"other\",code=\"NOT_FOUND\"} 1"));
+  EXPECT_THAT(metrics, HasSubstr("ctlstore_calls_total{api=\"http\",code=\"OK\",method=\"POST "
+                                 "/get-row-by-key/{family}/{table}\"} 2"));
+  EXPECT_THAT(metrics,
+              HasSubstr("ctlstore_calls_total{api=\"http\",code=\"NOT_FOUND\",method=\"POST "
+                        "/get-row-by-key/{family}/{table}\"} 1"));
+  EXPECT_THAT(metrics, HasSubstr("code=\"NOT_FOUND\",method=\"other\"} 1"));
 }
 
 }  // namespace

@@ -75,7 +75,7 @@ TEST(JsonKeyTest, ErrorsNameTheField) {
   EXPECT_EQ(Error(R"({"Key":[{"Value":null}]})"), "Key[0] INVALID_KEY");
   EXPECT_EQ(Error(R"({"Key":[{"Value":"a","Binary":"YQ=="}]})"), "Key[0] INVALID_KEY");
   EXPECT_EQ(Error(R"({"Key":[{"Val":"a"}]})"), "Key[0].Val UNKNOWN_FIELD");
-  for (const char* value : {"true", "[1]", "{}", "1e999", "9223372036854775809"}) {
+  for (const char* value : {"true", "[1]", "{}", "9223372036854775809"}) {
     EXPECT_EQ(Error(absl::StrCat(R"({"Key":[{"Value":)", value, "}]}")),
               "Key[0].Value INVALID_KEY");
   }
