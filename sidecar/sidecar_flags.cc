@@ -16,6 +16,7 @@
 #include "common/base/shutdown_signal.h"
 #include "common/ldb/ldb_flags.h"
 #include "common/ldb/reader.h"
+#include "common/rpc/http_flags.h"
 #include "common/rpc/metrics_flags.h"
 #include "common/rpc/server_flags.h"
 
@@ -40,6 +41,10 @@ ABSL_FLAG(int64_t, max_watches, ctlstore::sidecar::Watches::Options().max_watche
 ABSL_FLAG(int64_t, watch_progress_interval_ms, 10000,
           "How often a Watch call without changes is told up to where there are none, in "
           "milliseconds.");
+ABSL_FLAG(
+    int64_t, max_http_list_bytes, ctlstore::sidecar::SidecarServer::Options().max_http_list_bytes,
+    "The most bytes of JSON that one list has over HTTP; a larger one is refused with 416, as "
+    "one of more than --max_list_rows rows is.");
 
 namespace ctlstore::sidecar {
 namespace {
@@ -82,6 +87,12 @@ absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
   }
   options->watches.max_watches = static_cast<size_t>(max_watches);
   options->watches.progress_interval = absl::Milliseconds(progress_interval_ms);
+  const int64_t max_http_list_bytes = absl::GetFlag(FLAGS_max_http_list_bytes);
+  if (max_http_list_bytes < 2) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max_http_list_bytes: must be at least 2, is ", max_http_list_bytes));
+  }
+  options->max_http_list_bytes = static_cast<size_t>(max_http_list_bytes);
   options->max_list_rows = max_list_rows;
   options->max_list_duration = absl::Milliseconds(max_list_duration_ms);
   options->max_waits = static_cast<size_t>(max_waits);
@@ -98,6 +109,10 @@ absl::StatusOr<SidecarServer::Options> SidecarOptionsFromFlags() {
   absl::StatusOr<rpc::ServerOptions> server = rpc::ServerOptionsFromFlags(kDefaultListen);
   if (!server.ok()) return server.status();
   options.server = *std::move(server);
+  absl::StatusOr<absl::optional<rpc::HttpServer::Options>> http =
+      rpc::HttpOptionsFromFlags(kDefaultHttpPort, options.server);
+  if (!http.ok()) return http.status();
+  options.http = *std::move(http);
   options.ldb_path = ldb::LdbPathFromFlags();
   return options;
 }

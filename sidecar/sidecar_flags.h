@@ -11,6 +11,8 @@ namespace ctlstore::sidecar {
 
 // Where a sidecar listens unless --listen says otherwise.
 inline constexpr char kDefaultListen[] = "127.0.0.1:1331";
+// And where it serves HTTP, unless --http_port does.
+inline constexpr int kDefaultHttpPort = 1380;
 
 // The options that the flags of the sidecar, the LDB and servers describe. INVALID_ARGUMENT names
 // the flag.
