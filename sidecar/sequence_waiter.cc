@@ -92,15 +92,13 @@ class SequenceWaiter::Impl {
 
   // Without the lock: neither reading nor a wait's end may hold up those who begin to wait.
   void Look() {
-    const absl::StatusOr<ldb::Position> position = reader_->GetPosition();
-    // Whoever began to wait after that is looked at next time, also where its time is up already.
-    const int64_t applied =
-        position.ok() ? position->applied_sequence : std::numeric_limits<int64_t>::min();
+    const absl::StatusOr<int64_t> sequence = reader_->GetSequence();
+    const int64_t applied = sequence.ok() ? *sequence : std::numeric_limits<int64_t>::min();
     for (Ended& ended : TakeEnded(applied, absl::Now())) {
       if (ended.reached) {
         ended.wait.done(applied);
-      } else if (!position.ok()) {
-        ended.wait.done(position.status());
+      } else if (!sequence.ok()) {
+        ended.wait.done(sequence.status());
       } else {
         ended.wait.done(absl::DeadlineExceededError(
             absl::StrCat("sequence ", ended.wait.sequence,

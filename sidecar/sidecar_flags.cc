@@ -15,6 +15,7 @@
 #include "common/base/lock_order.h"
 #include "common/base/shutdown_signal.h"
 #include "common/ldb/ldb_flags.h"
+#include "common/ldb/reader.h"
 #include "common/rpc/http_flags.h"
 #include "common/rpc/metrics_flags.h"
 #include "common/rpc/server_flags.h"
@@ -28,9 +29,17 @@ ABSL_FLAG(
     int64_t, max_http_list_bytes, ctlstore::sidecar::SidecarServer::Options().max_http_list_bytes,
     "The most bytes of JSON that one list has over HTTP; a larger one is refused with 416, as "
     "one of more than --max_list_rows rows is.");
-ABSL_FLAG(int64_t, max_http_wait_ms, 10000,
-          "How long an HTTP request with min_sequence waits for that sequence, in milliseconds; "
-          "then it is answered with 504.");
+ABSL_FLAG(int64_t, max_waits, ctlstore::sidecar::SidecarServer::Options().max_waits,
+          "The most calls that wait for a ledger sequence at a time (min_sequence, "
+          "WaitForSequence); more are refused with RESOURCE_EXHAUSTED.");
+ABSL_FLAG(int64_t, max_wait_ms, 30000,
+          "How long a call waits for a ledger sequence, in milliseconds, where its own deadline is "
+          "not sooner; then it fails with DEADLINE_EXCEEDED.");
+ABSL_FLAG(int64_t, cache_bytes, ctlstore::ldb::ReaderOptions().cache_bytes,
+          "Memory for rows that were read last, which answers most reads. 0: none.");
+ABSL_FLAG(int64_t, page_cache_bytes, ctlstore::ldb::ReaderOptions().page_cache_bytes,
+          "Memory for pages of the LDB, of each connection to it. There are about as many "
+          "connections as the machine has cores.");
 
 namespace ctlstore::sidecar {
 namespace {
@@ -38,33 +47,38 @@ namespace {
 constexpr int kStartError = 1;
 constexpr int kUsageError = 2;
 
+absl::Status CheckAtLeast(const char* flag, int64_t value, int64_t least) {
+  if (value >= least) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("--", flag, ": must be at least ", least, ", is ", value));
+}
+
 }  // namespace
 
 absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
   const int64_t max_list_rows = absl::GetFlag(FLAGS_max_list_rows);
-  if (max_list_rows < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--max_list_rows: must be at least 1, is ", max_list_rows));
-  }
   const int64_t max_list_duration_ms = absl::GetFlag(FLAGS_max_list_duration_ms);
-  if (max_list_duration_ms < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--max_list_duration_ms: must be at least 1, is ", max_list_duration_ms));
-  }
   const int64_t max_http_list_bytes = absl::GetFlag(FLAGS_max_http_list_bytes);
-  if (max_http_list_bytes < 2) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--max_http_list_bytes: must be at least 2, is ", max_http_list_bytes));
-  }
-  const int64_t max_http_wait_ms = absl::GetFlag(FLAGS_max_http_wait_ms);
-  if (max_http_wait_ms < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--max_http_wait_ms: must be at least 1, is ", max_http_wait_ms));
+  const int64_t max_waits = absl::GetFlag(FLAGS_max_waits);
+  const int64_t max_wait_ms = absl::GetFlag(FLAGS_max_wait_ms);
+  const int64_t cache_bytes = absl::GetFlag(FLAGS_cache_bytes);
+  const int64_t page_cache_bytes = absl::GetFlag(FLAGS_page_cache_bytes);
+  for (const absl::Status& status :
+       {CheckAtLeast("max_list_rows", max_list_rows, 1),
+        CheckAtLeast("max_list_duration_ms", max_list_duration_ms, 1),
+        CheckAtLeast("max_http_list_bytes", max_http_list_bytes, 2),
+        CheckAtLeast("max_waits", max_waits, 1), CheckAtLeast("max_wait_ms", max_wait_ms, 1),
+        CheckAtLeast("cache_bytes", cache_bytes, 0),
+        CheckAtLeast("page_cache_bytes", page_cache_bytes, 0)}) {
+    if (!status.ok()) return status;
   }
   options->max_http_list_bytes = static_cast<size_t>(max_http_list_bytes);
-  options->max_http_wait = absl::Milliseconds(max_http_wait_ms);
   options->max_list_rows = max_list_rows;
   options->max_list_duration = absl::Milliseconds(max_list_duration_ms);
+  options->max_waits = static_cast<size_t>(max_waits);
+  options->max_wait = absl::Milliseconds(max_wait_ms);
+  options->reader.cache_bytes = static_cast<size_t>(cache_bytes);
+  options->reader.page_cache_bytes = static_cast<size_t>(page_cache_bytes);
   return absl::OkStatus();
 }
 

@@ -18,8 +18,8 @@ inline constexpr int kDefaultHttpPort = 1380;
 // the flag.
 absl::StatusOr<SidecarServer::Options> SidecarOptionsFromFlags();
 
-// Sets what the sidecar's own flags describe, its limits, and leaves the rest, for those who know
-// the LDB and the addresses from elsewhere.
+// Sets what the sidecar's own flags describe, limits and caches, and leaves the rest, for those who
+// know the LDB and the addresses from elsewhere.
 absl::Status ReadSidecarFlags(SidecarServer::Options* options);
 
 // Runs a sidecar until SIGTERM or SIGINT. Returns the process's exit status: 0 after an orderly

@@ -21,7 +21,6 @@
 #include "common/rpc/metrics_server.h"
 #include "common/rpc/readiness_watch.h"
 #include "sidecar/http_api.h"
-#include "sidecar/sequence_waiter.h"
 #include "sidecar/sidecar_service.h"
 #include "sidecar/sidecar_states.h"
 
@@ -31,10 +30,26 @@ namespace {
 // Each has one list over HTTP in memory.
 constexpr size_t kListThreads = 2;
 constexpr size_t kMaxWaitingLists = 100;
-// Calls that wait for a sequence.
-constexpr size_t kMaxWaits = 1000;
 // A key is much smaller, however it is written.
 constexpr size_t kMaxHttpBodyBytes = size_t{64} << 10;
+
+ldb::ReaderOptions ReaderOptionsOf(const SidecarServer::Options& options) {
+  ldb::ReaderOptions reader = options.reader;
+  // A list lets its state go by itself, and says why.
+  reader.max_hold = std::max(reader.max_hold, options.max_list_duration + absl::Seconds(10));
+  return reader;
+}
+
+SidecarService::Options ServiceOptionsOf(const SidecarServer::Options& options,
+                                         const rpc::AccessControl* access) {
+  SidecarService::Options service;
+  service.max_list_rows = options.max_list_rows;
+  service.max_list_duration = options.max_list_duration;
+  service.max_waits = options.max_waits;
+  service.max_wait = options.max_wait;
+  service.access = access;
+  return service;
+}
 
 }  // namespace
 
@@ -42,21 +57,10 @@ class SidecarServer::Impl {
  public:
   Impl(const Options& options, std::unique_ptr<rpc::AccessControl> access)
       : access_(std::move(access)),
-        reader_(options.ldb_path),
-        service_(&reader_, Clock::Real(),
-                 SidecarService::Options{options.max_list_rows, options.max_list_duration,
-                                         access_.get()},
-                 &calls_),
-        states_(&reader_, Clock::Real()),
-        workers_(std::make_unique<WorkerPool>(kListThreads, kMaxWaitingLists)),
-        waiter_(std::make_unique<SequenceWaiter>(&reader_, kMaxWaits)) {}
-
-  ~Impl() {
-    // Nobody calls any more before those end who answer later.
-    http_server_.reset();
-    waiter_.reset();
-    workers_.reset();
-  }
+        reader_(options.ldb_path, ReaderOptionsOf(options)),
+        workers_(kListThreads, kMaxWaitingLists),
+        service_(&reader_, Clock::Real(), ServiceOptionsOf(options, access_.get()), &calls_),
+        states_(&reader_, &service_, options.max_waits, Clock::Real()) {}
 
   absl::Status Serve(const Options& options) {
     absl::StatusOr<std::unique_ptr<rpc::Server>> server =
@@ -104,9 +108,9 @@ class SidecarServer::Impl {
     api_options.max_list_rows = options.max_list_rows;
     api_options.max_list_bytes = options.max_http_list_bytes;
     api_options.max_list_duration = options.max_list_duration;
-    api_options.max_wait = options.max_http_wait;
+    api_options.max_wait = options.max_wait;
     http_api_ =
-        std::make_unique<HttpApi>(HttpApi::Parts{&reader_, waiter_.get(), workers_.get(),
+        std::make_unique<HttpApi>(HttpApi::Parts{&reader_, service_.waiter(), &workers_,
                                                  Clock::Real(), access_.get(), &http_calls_},
                                   api_options);
     rpc::HttpServer::Options http_options = *options.http;
@@ -129,11 +133,10 @@ class SidecarServer::Impl {
   rpc::CallMetrics http_calls_{"http", &registry_};
   // The servers go first and the reader last: calls use the service, and their rows the reader.
   ldb::Reader reader_;
+  // For lists over HTTP. The service's waiter gives them work.
+  WorkerPool workers_;
   SidecarService service_;
   SidecarStates states_;
-  // Before the waiter, which gives them work.
-  std::unique_ptr<WorkerPool> workers_;
-  std::unique_ptr<SequenceWaiter> waiter_;
   std::unique_ptr<HttpApi> http_api_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<rpc::HttpServer> http_server_;

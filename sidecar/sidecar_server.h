@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "common/ldb/reader.h"
 #include "common/rpc/http_server.h"
 #include "common/rpc/server.h"
 
@@ -34,8 +35,11 @@ class SidecarServer {
     absl::Duration max_list_duration = absl::Seconds(30);
     // The most bytes of JSON that one list has over HTTP.
     size_t max_http_list_bytes = size_t{32} << 20;
-    // How long a request over HTTP waits for a sequence.
-    absl::Duration max_http_wait = absl::Seconds(10);
+    // The most calls that wait for a sequence at a time, and how long one waits.
+    size_t max_waits = 10000;
+    absl::Duration max_wait = absl::Seconds(30);
+    // The caches. How long a state is held follows max_list_duration.
+    ldb::ReaderOptions reader;
     // How often it is seen whether the LDB can be read, for those who ask for its health.
     absl::Duration health_interval = absl::Milliseconds(200);
   };
