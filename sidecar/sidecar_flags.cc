@@ -40,6 +40,11 @@ ABSL_FLAG(int64_t, cache_bytes, ctlstore::ldb::ReaderOptions().cache_bytes,
 ABSL_FLAG(int64_t, page_cache_bytes, ctlstore::ldb::ReaderOptions().page_cache_bytes,
           "Memory for pages of the LDB, of each connection to it. There are about as many "
           "connections as the machine has cores.");
+ABSL_FLAG(int64_t, max_watches, ctlstore::sidecar::Watches::Options().max_watches,
+          "The most Watch calls at a time; more are refused with RESOURCE_EXHAUSTED.");
+ABSL_FLAG(int64_t, watch_progress_interval_ms, 10000,
+          "How often a Watch call without changes is told up to where there are none, in "
+          "milliseconds.");
 
 namespace ctlstore::sidecar {
 namespace {
@@ -73,6 +78,18 @@ absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
     if (!status.ok()) return status;
   }
   options->max_http_list_bytes = static_cast<size_t>(max_http_list_bytes);
+  const int64_t max_watches = absl::GetFlag(FLAGS_max_watches);
+  if (max_watches < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--max_watches: must be at least 1, is ", max_watches));
+  }
+  const int64_t progress_interval_ms = absl::GetFlag(FLAGS_watch_progress_interval_ms);
+  if (progress_interval_ms < 1) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--watch_progress_interval_ms: must be at least 1, is ", progress_interval_ms));
+  }
+  options->watches.max_watches = static_cast<size_t>(max_watches);
+  options->watches.progress_interval = absl::Milliseconds(progress_interval_ms);
   options->max_list_rows = max_list_rows;
   options->max_list_duration = absl::Milliseconds(max_list_duration_ms);
   options->max_waits = static_cast<size_t>(max_waits);

@@ -47,6 +47,7 @@ SidecarService::Options ServiceOptionsOf(const SidecarServer::Options& options,
   service.max_list_duration = options.max_list_duration;
   service.max_waits = options.max_waits;
   service.max_wait = options.max_wait;
+  service.watches = options.watches;
   service.access = access;
   return service;
 }
@@ -98,6 +99,7 @@ class SidecarServer::Impl {
       metrics_server_.reset();
     }
     const absl::Time end = absl::Now() + grace;
+    service_.EndWatches();
     server_->Shutdown(grace);
     if (http_server_ != nullptr) http_server_->Shutdown(end - absl::Now());
   }

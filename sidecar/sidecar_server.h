@@ -16,6 +16,7 @@
 #include "common/ldb/reader.h"
 #include "common/rpc/http_server.h"
 #include "common/rpc/server.h"
+#include "sidecar/watches.h"
 
 namespace ctlstore::sidecar {
 
@@ -40,6 +41,7 @@ class SidecarServer {
     absl::Duration max_wait = absl::Seconds(30);
     // The caches. How long a state is held follows max_list_duration.
     ldb::ReaderOptions reader;
+    Watches::Options watches;
     // How often it is seen whether the LDB can be read, for those who ask for its health.
     absl::Duration health_interval = absl::Milliseconds(200);
   };

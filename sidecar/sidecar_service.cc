@@ -11,6 +11,7 @@
 #include "common/rpc/instance_name.h"
 #include "ctlstore/v1/sidecar.grpc.pb.h"
 #include "sidecar/get_row.h"
+#include "sidecar/ldb_change_source.h"
 #include "sidecar/list_rows_call.h"
 #include "sidecar/service_context.h"
 #include "sidecar/table_calls.h"
@@ -36,7 +37,9 @@ class SidecarService::Impl : public Calls {
       : service_(reader, options, metrics),
         reader_(reader),
         clock_(clock),
-        instance_(rpc::InstanceName()) {}
+        instance_(rpc::InstanceName()),
+        change_source_(reader, 2 * options.watches.max_watches),
+        watches_(&change_source_, options.watches) {}
 
   grpc::ServerUnaryReactor* GetRow(grpc::CallbackServerContext* context,
                                    const grpc::ByteBuffer* request,
@@ -61,6 +64,14 @@ class SidecarService::Impl : public Calls {
   grpc::ServerWriteReactor<grpc::ByteBuffer>* ListRows(grpc::CallbackServerContext* context,
                                                        const grpc::ByteBuffer* request) override {
     return new ListRowsCall(&service_, context, *request);
+  }
+
+  grpc::ServerWriteReactor<v1::WatchResponse>* Watch(grpc::CallbackServerContext* context,
+                                                     const v1::WatchRequest* request) override {
+    return watches_.Watch(context, service_.CheckAccess(*context), *request,
+                          [this, begin = absl::Now()](absl::StatusCode code) {
+                            service_.Record("Watch", code, begin);
+                          });
   }
 
   grpc::ServerUnaryReactor* WaitForSequence(grpc::CallbackServerContext* context,
@@ -96,12 +107,16 @@ class SidecarService::Impl : public Calls {
   }
 
   SequenceWaiter* waiter() { return service_.waiter(); }
+  Watches* watches() { return &watches_; }
 
  private:
   ServiceContext service_;
   ldb::Reader* const reader_;
   Clock* const clock_;
   const std::string instance_;
+  LdbChangeSource change_source_;
+  // After what it reads from: its threads end first.
+  Watches watches_;
 };
 
 SidecarService::SidecarService(ldb::Reader* reader, Clock* clock, const Options& options,
@@ -112,5 +127,7 @@ SidecarService::~SidecarService() = default;
 grpc::Service* SidecarService::grpc_service() { return impl_.get(); }
 size_t SidecarService::waiting() const { return impl_->waiter()->waiting(); }
 SequenceWaiter* SidecarService::waiter() { return impl_->waiter(); }
+void SidecarService::EndWatches() { impl_->watches()->Shutdown(); }
+Watches::Stats SidecarService::watch_stats() const { return impl_->watches()->stats(); }
 
 }  // namespace ctlstore::sidecar

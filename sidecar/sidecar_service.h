@@ -13,6 +13,7 @@
 #include "common/rpc/access_control.h"
 #include "common/rpc/call_metrics.h"
 #include "sidecar/sequence_waiter.h"
+#include "sidecar/watches.h"
 
 namespace grpc {
 class Service;
@@ -35,6 +36,7 @@ class SidecarService {
     // An answer of BatchGetRows has at most this many bytes, which is what gRPC's clients take
     // unless they are told otherwise.
     size_t max_response_bytes = size_t{4} << 20;
+    Watches::Options watches;
     // Where set: says who may call; every call takes the role reader.
     const rpc::AccessControl* access = nullptr;
   };
@@ -52,6 +54,9 @@ class SidecarService {
 
   // Calls that wait for a sequence now.
   size_t waiting() const;
+  // Ends all watches, those to come too: they do not end by themselves before a server's end.
+  void EndWatches();
+  Watches::Stats watch_stats() const;
 
   // For another API over the same reader, whose calls then wait among the same number.
   SequenceWaiter* waiter();

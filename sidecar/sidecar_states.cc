@@ -44,6 +44,19 @@ void AddReaderStats(const ldb::ReaderStats& stats, rpc::MetricFamilies* families
         stats.has_freshness_page ? 1 : 0);
 }
 
+void AddWatches(const Watches::Stats& stats, rpc::MetricFamilies* families) {
+  rpc::AddGauge("ctlstore_sidecar_watches", "Watch calls under way",
+                static_cast<double>(stats.watches), families);
+  rpc::AddGauge("ctlstore_sidecar_watches_max", "How many may be under way",
+                static_cast<double>(stats.max_watches), families);
+  rpc::AddCounter("ctlstore_sidecar_watch_changes_sent_total",
+                  "Changes sent to all watches together", static_cast<double>(stats.changes_sent),
+                  families);
+  rpc::AddCounter("ctlstore_sidecar_watch_resets_sent_total",
+                  "How often a watch was told that everything may have changed",
+                  static_cast<double>(stats.resets_sent), families);
+}
+
 }  // namespace
 
 SidecarStates::SidecarStates(ldb::Reader* reader, const SidecarService* service, size_t max_waits,
@@ -52,6 +65,7 @@ SidecarStates::SidecarStates(ldb::Reader* reader, const SidecarService* service,
 
 rpc::MetricFamilies SidecarStates::Collect() const {
   rpc::MetricFamilies families;
+  AddWatches(service_->watch_stats(), &families);
   const absl::StatusOr<ldb::Position> position = reader_->GetPosition();
   rpc::AddGauge("ctlstore_sidecar_ldb_readable",
                 "Whether there is a local database that can be read", position.ok() ? 1 : 0,
