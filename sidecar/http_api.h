@@ -29,8 +29,7 @@ namespace ctlstore::sidecar {
 //   });
 class HttpApi {
  public:
-  // They outlive the API, except that the waiter and the workers may end before it, once no server
-  // calls it any more.
+  // The waiter ends before the workers, which it gives work, and they before the others.
   struct Parts {
     ldb::Reader* reader;
     SequenceWaiter* waiter;
@@ -49,7 +48,7 @@ class HttpApi {
     // How long one list may take.
     absl::Duration max_list_duration = absl::Seconds(30);
     // How long `min_sequence` is waited for.
-    absl::Duration max_wait = absl::Seconds(10);
+    absl::Duration max_wait = absl::Seconds(30);
   };
 
   HttpApi(const Parts& parts, const Options& options) : parts_(parts), options_(options) {}

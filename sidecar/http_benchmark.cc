@@ -31,6 +31,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "common/base/logging.h"
 #include "common/ldb/ldb_writer.h"
 #include "common/schema/table_schema.h"
 #include "common/sql/ledger_statements.h"
@@ -284,7 +285,8 @@ end
 }  // namespace
 }  // namespace ctlstore::sidecar
 
-int main() {
+int main(int, char** argv) {
+  ctlstore::InitLogging(argv[0]);
   // Unix sockets' paths are short.
   std::string folder = "/tmp/ctlstore_http_benchmark_XXXXXX";
   if (mkdtemp(&folder[0]) == nullptr) {

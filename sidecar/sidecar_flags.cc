@@ -25,6 +25,10 @@ ABSL_FLAG(int64_t, max_list_rows, ctlstore::sidecar::SidecarServer::Options().ma
 ABSL_FLAG(int64_t, max_list_duration_ms, 30000,
           "How long one ListRows may take, in milliseconds; then it fails with DEADLINE_EXCEEDED. "
           "The LDB's WAL cannot be emptied and grows meanwhile.");
+ABSL_FLAG(
+    int64_t, max_http_list_bytes, ctlstore::sidecar::SidecarServer::Options().max_http_list_bytes,
+    "The most bytes of JSON that one list has over HTTP; a larger one is refused with 416, as "
+    "one of more than --max_list_rows rows is.");
 ABSL_FLAG(int64_t, max_waits, ctlstore::sidecar::SidecarServer::Options().max_waits,
           "The most calls that wait for a ledger sequence at a time (min_sequence, "
           "WaitForSequence); more are refused with RESOURCE_EXHAUSTED.");
@@ -41,10 +45,6 @@ ABSL_FLAG(int64_t, max_watches, ctlstore::sidecar::Watches::Options().max_watche
 ABSL_FLAG(int64_t, watch_progress_interval_ms, 10000,
           "How often a Watch call without changes is told up to where there are none, in "
           "milliseconds.");
-ABSL_FLAG(
-    int64_t, max_http_list_bytes, ctlstore::sidecar::SidecarServer::Options().max_http_list_bytes,
-    "The most bytes of JSON that one list has over HTTP; a larger one is refused with 416, as "
-    "one of more than --max_list_rows rows is.");
 
 namespace ctlstore::sidecar {
 namespace {
@@ -63,6 +63,7 @@ absl::Status CheckAtLeast(const char* flag, int64_t value, int64_t least) {
 absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
   const int64_t max_list_rows = absl::GetFlag(FLAGS_max_list_rows);
   const int64_t max_list_duration_ms = absl::GetFlag(FLAGS_max_list_duration_ms);
+  const int64_t max_http_list_bytes = absl::GetFlag(FLAGS_max_http_list_bytes);
   const int64_t max_waits = absl::GetFlag(FLAGS_max_waits);
   const int64_t max_wait_ms = absl::GetFlag(FLAGS_max_wait_ms);
   const int64_t cache_bytes = absl::GetFlag(FLAGS_cache_bytes);
@@ -70,11 +71,13 @@ absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
   for (const absl::Status& status :
        {CheckAtLeast("max_list_rows", max_list_rows, 1),
         CheckAtLeast("max_list_duration_ms", max_list_duration_ms, 1),
+        CheckAtLeast("max_http_list_bytes", max_http_list_bytes, 2),
         CheckAtLeast("max_waits", max_waits, 1), CheckAtLeast("max_wait_ms", max_wait_ms, 1),
         CheckAtLeast("cache_bytes", cache_bytes, 0),
         CheckAtLeast("page_cache_bytes", page_cache_bytes, 0)}) {
     if (!status.ok()) return status;
   }
+  options->max_http_list_bytes = static_cast<size_t>(max_http_list_bytes);
   const int64_t max_watches = absl::GetFlag(FLAGS_max_watches);
   if (max_watches < 1) {
     return absl::InvalidArgumentError(
@@ -87,12 +90,6 @@ absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
   }
   options->watches.max_watches = static_cast<size_t>(max_watches);
   options->watches.progress_interval = absl::Milliseconds(progress_interval_ms);
-  const int64_t max_http_list_bytes = absl::GetFlag(FLAGS_max_http_list_bytes);
-  if (max_http_list_bytes < 2) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--max_http_list_bytes: must be at least 2, is ", max_http_list_bytes));
-  }
-  options->max_http_list_bytes = static_cast<size_t>(max_http_list_bytes);
   options->max_list_rows = max_list_rows;
   options->max_list_duration = absl::Milliseconds(max_list_duration_ms);
   options->max_waits = static_cast<size_t>(max_waits);

@@ -19,7 +19,7 @@ inline constexpr int kDefaultHttpPort = 1380;
 absl::StatusOr<SidecarServer::Options> SidecarOptionsFromFlags();
 
 // Sets what the sidecar's own flags describe, limits and caches, and leaves the rest, for those who
-// know the LDB and the address from elsewhere.
+// know the LDB and the addresses from elsewhere.
 absl::Status ReadSidecarFlags(SidecarServer::Options* options);
 
 // Runs a sidecar until SIGTERM or SIGINT. Returns the process's exit status: 0 after an orderly

@@ -21,7 +21,6 @@
 #include "common/rpc/metrics_server.h"
 #include "common/rpc/readiness_watch.h"
 #include "sidecar/http_api.h"
-#include "sidecar/sequence_waiter.h"
 #include "sidecar/sidecar_service.h"
 #include "sidecar/sidecar_states.h"
 
@@ -60,17 +59,9 @@ class SidecarServer::Impl {
   Impl(const Options& options, std::unique_ptr<rpc::AccessControl> access)
       : access_(std::move(access)),
         reader_(options.ldb_path, ReaderOptionsOf(options)),
+        workers_(kListThreads, kMaxWaitingLists),
         service_(&reader_, Clock::Real(), ServiceOptionsOf(options, access_.get()), &calls_),
-        states_(&reader_, &service_, options.max_waits, Clock::Real()),
-        workers_(std::make_unique<WorkerPool>(kListThreads, kMaxWaitingLists)),
-        waiter_(std::make_unique<SequenceWaiter>(&reader_, options.max_waits)) {}
-
-  ~Impl() {
-    // Nobody calls any more before those end who answer later.
-    http_server_.reset();
-    waiter_.reset();
-    workers_.reset();
-  }
+        states_(&reader_, &service_, options.max_waits, Clock::Real()) {}
 
   absl::Status Serve(const Options& options) {
     absl::StatusOr<std::unique_ptr<rpc::Server>> server =
@@ -107,8 +98,8 @@ class SidecarServer::Impl {
       absl::MutexLock lock(&metrics_mutex_);
       metrics_server_.reset();
     }
-    service_.EndWatches();
     const absl::Time end = absl::Now() + grace;
+    service_.EndWatches();
     server_->Shutdown(grace);
     if (http_server_ != nullptr) http_server_->Shutdown(end - absl::Now());
   }
@@ -121,7 +112,7 @@ class SidecarServer::Impl {
     api_options.max_list_duration = options.max_list_duration;
     api_options.max_wait = options.max_wait;
     http_api_ =
-        std::make_unique<HttpApi>(HttpApi::Parts{&reader_, waiter_.get(), workers_.get(),
+        std::make_unique<HttpApi>(HttpApi::Parts{&reader_, service_.waiter(), &workers_,
                                                  Clock::Real(), access_.get(), &http_calls_},
                                   api_options);
     rpc::HttpServer::Options http_options = *options.http;
@@ -144,11 +135,10 @@ class SidecarServer::Impl {
   rpc::CallMetrics http_calls_{"http", &registry_};
   // The servers go first and the reader last: calls use the service, and their rows the reader.
   ldb::Reader reader_;
+  // For lists over HTTP. The service's waiter gives them work.
+  WorkerPool workers_;
   SidecarService service_;
   SidecarStates states_;
-  // Before the waiter, which gives them work.
-  std::unique_ptr<WorkerPool> workers_;
-  std::unique_ptr<SequenceWaiter> waiter_;
   std::unique_ptr<HttpApi> http_api_;
   std::unique_ptr<rpc::Server> server_;
   std::unique_ptr<rpc::HttpServer> http_server_;

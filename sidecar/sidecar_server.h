@@ -34,15 +34,14 @@ class SidecarServer {
     int64_t max_list_rows = 100000;
     // How long one ListRows may take; it holds back the LDB's WAL for that time.
     absl::Duration max_list_duration = absl::Seconds(30);
-    // The most calls that wait for a sequence at a time, over gRPC and over HTTP each, and how long
-    // one waits.
+    // The most bytes of JSON that one list has over HTTP.
+    size_t max_http_list_bytes = size_t{32} << 20;
+    // The most calls that wait for a sequence at a time, and how long one waits.
     size_t max_waits = 10000;
     absl::Duration max_wait = absl::Seconds(30);
     // The caches. How long a state is held follows max_list_duration.
     ldb::ReaderOptions reader;
     Watches::Options watches;
-    // The most bytes of JSON that one list has over HTTP.
-    size_t max_http_list_bytes = size_t{32} << 20;
     // How often it is seen whether the LDB can be read, for those who ask for its health.
     absl::Duration health_interval = absl::Milliseconds(200);
   };
