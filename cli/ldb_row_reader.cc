@@ -62,9 +62,8 @@ absl::StatusOr<bool> LdbRowReader::List(const TableName& name,
   absl::StatusOr<std::vector<Value>> values = ParseKey(name, key_prefix);
   if (!values.ok()) return values.status();
   // One more tells whether there are more.
-  const int64_t asked = limit <= 0 || limit == std::numeric_limits<int64_t>::max()
-                            ? ldb::kNoLimit
-                            : limit + 1;
+  const int64_t asked =
+      limit <= 0 || limit == std::numeric_limits<int64_t>::max() ? ldb::kNoLimit : limit + 1;
   ldb::RowIterator rows = reader_.ListRows(name.family, name.table, Views(*values), {asked, {}});
   int64_t count = 0;
   while (rows.Next()) {
