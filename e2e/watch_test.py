@@ -42,6 +42,8 @@ class WatchTest(E2eTestCase):
         def fail(host: Host) -> None:
             self.assertEqual(host.sidecar.terminate(), 0)
             host.sidecar.start()
+            # Only then does it take signals.
+            host.wait_until_serving()
 
         self._watch_while(fail)
 

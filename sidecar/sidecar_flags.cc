@@ -68,26 +68,20 @@ absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
   const int64_t max_wait_ms = absl::GetFlag(FLAGS_max_wait_ms);
   const int64_t cache_bytes = absl::GetFlag(FLAGS_cache_bytes);
   const int64_t page_cache_bytes = absl::GetFlag(FLAGS_page_cache_bytes);
+  const int64_t max_watches = absl::GetFlag(FLAGS_max_watches);
+  const int64_t progress_interval_ms = absl::GetFlag(FLAGS_watch_progress_interval_ms);
   for (const absl::Status& status :
        {CheckAtLeast("max_list_rows", max_list_rows, 1),
         CheckAtLeast("max_list_duration_ms", max_list_duration_ms, 1),
         CheckAtLeast("max_http_list_bytes", max_http_list_bytes, 2),
         CheckAtLeast("max_waits", max_waits, 1), CheckAtLeast("max_wait_ms", max_wait_ms, 1),
+        CheckAtLeast("max_watches", max_watches, 1),
+        CheckAtLeast("watch_progress_interval_ms", progress_interval_ms, 1),
         CheckAtLeast("cache_bytes", cache_bytes, 0),
         CheckAtLeast("page_cache_bytes", page_cache_bytes, 0)}) {
     if (!status.ok()) return status;
   }
   options->max_http_list_bytes = static_cast<size_t>(max_http_list_bytes);
-  const int64_t max_watches = absl::GetFlag(FLAGS_max_watches);
-  if (max_watches < 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--max_watches: must be at least 1, is ", max_watches));
-  }
-  const int64_t progress_interval_ms = absl::GetFlag(FLAGS_watch_progress_interval_ms);
-  if (progress_interval_ms < 1) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--watch_progress_interval_ms: must be at least 1, is ", progress_interval_ms));
-  }
   options->watches.max_watches = static_cast<size_t>(max_watches);
   options->watches.progress_interval = absl::Milliseconds(progress_interval_ms);
   options->max_list_rows = max_list_rows;

@@ -12,6 +12,8 @@
 
 ABSL_DECLARE_FLAG(int64_t, max_list_rows);
 ABSL_DECLARE_FLAG(int64_t, max_list_duration_ms);
+ABSL_DECLARE_FLAG(int64_t, max_watches);
+ABSL_DECLARE_FLAG(int64_t, watch_progress_interval_ms);
 ABSL_DECLARE_FLAG(std::string, ldb);
 ABSL_DECLARE_FLAG(std::string, listen);
 
@@ -38,12 +40,16 @@ TEST_F(SidecarFlagsTest, ListensOnPort1331OfLoopback) {
 TEST_F(SidecarFlagsTest, TakesWhatTheFlagsSay) {
   absl::SetFlag(&FLAGS_max_list_rows, 7);
   absl::SetFlag(&FLAGS_max_list_duration_ms, 250);
+  absl::SetFlag(&FLAGS_max_watches, 9);
+  absl::SetFlag(&FLAGS_watch_progress_interval_ms, 1500);
   absl::SetFlag(&FLAGS_ldb, "/some/ldb.db");
   absl::SetFlag(&FLAGS_listen, "127.0.0.1:0,unix:/some/socket");
   const auto options = SidecarOptionsFromFlags();
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->max_list_rows, 7);
   EXPECT_EQ(options->max_list_duration, absl::Milliseconds(250));
+  EXPECT_EQ(options->watches.max_watches, 9u);
+  EXPECT_EQ(options->watches.progress_interval, absl::Milliseconds(1500));
   EXPECT_EQ(options->ldb_path, "/some/ldb.db");
   EXPECT_THAT(options->server.listen, ElementsAre("127.0.0.1:0", "unix:/some/socket"));
 }
@@ -58,6 +64,14 @@ TEST_F(SidecarFlagsTest, LimitsBelowOneAreRefused) {
   options = SidecarOptionsFromFlags();
   EXPECT_EQ(options.status().code(), absl::StatusCode::kInvalidArgument);
   EXPECT_THAT(std::string(options.status().message()), HasSubstr("--max_list_duration_ms"));
+  absl::SetFlag(&FLAGS_max_list_duration_ms, 1);
+  absl::SetFlag(&FLAGS_max_watches, 0);
+  options = SidecarOptionsFromFlags();
+  EXPECT_THAT(std::string(options.status().message()), HasSubstr("--max_watches"));
+  absl::SetFlag(&FLAGS_max_watches, 1);
+  absl::SetFlag(&FLAGS_watch_progress_interval_ms, 0);
+  options = SidecarOptionsFromFlags();
+  EXPECT_THAT(std::string(options.status().message()), HasSubstr("--watch_progress_interval_ms"));
 }
 
 }  // namespace

@@ -145,6 +145,40 @@ TEST_F(WatchCursorTest, AMessageIsBoundedAndEndsWithAWholeEntry) {
   EXPECT_FALSE(without_rows.caught_up());
 }
 
+// A ledger entry with many changes, and one with a single one.
+class LargeEntryView : public ChangeView {
+ public:
+  int64_t sequence() const override { return 2; }
+  absl::StatusOr<std::string> GetIdentity() override { return std::string(); }
+  absl::StatusOr<std::vector<ldb::ChangeEvent>> ReadChanges(int64_t after, size_t,
+                                                            int64_t* reached) override {
+    std::vector<ldb::ChangeEvent> changes;
+    ldb::ChangeEvent change;
+    change.table = {"geo", "places"};
+    change.key = {Value::Text("nz")};
+    for (change.sequence = 1; after < 1 && changes.size() < 600;) changes.push_back(change);
+    change.sequence = 2;
+    if (after < 2) changes.push_back(change);
+    *reached = 2;
+    return changes;
+  }
+  absl::StatusOr<bool> ReadRow(const TableName&, absl::Span<const Value>, v1::Row*) override {
+    return false;
+  }
+};
+
+TEST_F(WatchCursorTest, AnEntryIsNeverCutInTwo) {
+  LargeEntryView view;
+  WatchCursor cursor(0, Everything(), false);
+  ASSERT_TRUE(cursor.Advance(&view, &message_).ok());
+  EXPECT_EQ(message_.changes_size(), 600);
+  EXPECT_EQ(cursor.position(), 1);
+  message_.Clear();
+  ASSERT_TRUE(cursor.Advance(&view, &message_).ok());
+  EXPECT_THAT(Texts(message_), ElementsAre("2:geo.places/nz"));
+  EXPECT_TRUE(cursor.caught_up());
+}
+
 TEST_F(WatchCursorTest, WhatIsNotKeptAnyMoreIsEverything) {
   source_.Commit({{"geo", "places", "nz", "1"}, {"geo", "places", "fr", "2"}});
   source_.ForgetUpTo(1);

@@ -330,6 +330,27 @@ TEST_F(WatchesTest, WatchesAreLimited) {
   EXPECT_TRUE(fourth->Next());
 }
 
+// Neither threads nor connections are taken up by those who wait.
+TEST_F(WatchesTest, ManyMayWatchAtOnce) {
+  constexpr int kWatchers = 600;
+  Serve();
+  std::vector<std::unique_ptr<Watcher>> watchers;
+  for (int i = 0; i < kWatchers; ++i) watchers.push_back(Watch());
+  for (const auto& watcher : watchers) ASSERT_TRUE(watcher->Next());
+  EXPECT_EQ(watches_->stats().watches, kWatchers);
+  source_.Commit({{"geo", "places", "nz", "1"}});
+  for (const auto& watcher : watchers) {
+    v1::WatchResponse message;
+    ASSERT_TRUE(watcher->Next(&message));
+    EXPECT_THAT(Texts(message), ElementsAre("1/nz"));
+  }
+  watches_->Shutdown();
+  for (const auto& watcher : watchers) {
+    EXPECT_FALSE(watcher->Next());
+    EXPECT_EQ(watcher->Finish().code(), absl::StatusCode::kUnavailable);
+  }
+}
+
 TEST_F(WatchesTest, WithoutALocalDatabaseItEnds) {
   source_.SetError(absl::UnavailableError("no local database"));
   Watches::Options options;
