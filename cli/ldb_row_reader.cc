@@ -12,7 +12,7 @@
 namespace ctlstore::cli {
 namespace {
 
-NamedValues Copied(const ldb::Row& row) {
+NamedValues Copied(const ldb::RowView& row) {
   NamedValues values;
   for (size_t i = 0; i < row.size(); ++i) {
     values.push_back(NamedValue{std::string(row.name(i)), Value(row.value(i))});
@@ -62,10 +62,9 @@ absl::StatusOr<bool> LdbRowReader::List(const TableName& name,
   absl::StatusOr<std::vector<Value>> values = ParseKey(name, key_prefix);
   if (!values.ok()) return values.status();
   // One more tells whether there are more.
-  const int64_t asked = limit <= 0 || limit == std::numeric_limits<int64_t>::max()
-                            ? ldb::Reader::kNoLimit
-                            : limit + 1;
-  ldb::RowIterator rows = reader_.ListRows(name.family, name.table, Views(*values), asked);
+  const int64_t asked =
+      limit <= 0 || limit == std::numeric_limits<int64_t>::max() ? ldb::kNoLimit : limit + 1;
+  ldb::RowIterator rows = reader_.ListRows(name.family, name.table, Views(*values), {asked, {}});
   int64_t count = 0;
   while (rows.Next()) {
     if (limit > 0 && ++count > limit) return true;

@@ -7,7 +7,7 @@
 
 namespace ctlstore::sidecar {
 
-void ToProto(const ldb::Row& row, v1::Row* proto) {
+void ToProto(const ldb::RowView& row, v1::Row* proto) {
   auto& values = *proto->mutable_values();
   for (size_t i = 0; i < row.size(); ++i) {
     rpc::ToProto(row.value(i), &values[std::string(row.name(i))]);

@@ -9,7 +9,7 @@
 namespace ctlstore::sidecar {
 
 // Copies an existing row into `*proto`, which must be empty.
-void ToProto(const ldb::Row& row, v1::Row* proto);
+void ToProto(const ldb::RowView& row, v1::Row* proto);
 
 }  // namespace ctlstore::sidecar
 

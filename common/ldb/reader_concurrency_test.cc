@@ -149,7 +149,7 @@ TEST(ReaderConcurrencyTest, ReadersFollowASchemaThatChangesAllTheTime) {
   std::atomic<bool> stop{false};
   std::vector<std::string> errors(3);
   std::vector<std::thread> threads;
-  const auto check = [](const Row& row) -> std::string {
+  const auto check = [](const RowView& row) -> std::string {
     if (row.size() != 2) return absl::StrCat(row.size(), " columns");
     absl::StatusOr<int64_t> key = row.GetInteger("k");
     if (!key.ok() || *key != 1) return "wrong key";

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -25,6 +26,7 @@ constexpr absl::Duration kBusyTimeout = absl::Milliseconds(500);
 
 // Reads what is of the schema from the file, and so makes SQLite look whether it has changed.
 constexpr char kCheckSchema[] = "SELECT 1 FROM sqlite_schema LIMIT 1";
+constexpr char kListTables[] = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name";
 constexpr char kDescribeTable[] = "SELECT name, type, pk FROM pragma_table_info(?1)";
 
 absl::Status Unavailable(absl::string_view message) {
@@ -45,42 +47,73 @@ absl::Status ReaderError(const absl::Status& status) {
   }
 }
 
+// A column's value as its declared type has it, where what is stored is of another one.
+ValueView AsDeclared(FieldType type, const ValueView& stored) {
+  switch (KindOf(type)) {
+    case ValueKind::kDecimal:
+      if (stored.kind() == ValueKind::kInteger) return static_cast<double>(stored.integer());
+      break;
+    case ValueKind::kText:
+      // The Go reflector stores text with a NUL as bytes.
+      if (stored.kind() == ValueKind::kBytes) return stored.data();
+      break;
+    case ValueKind::kBytes:
+      if (stored.kind() == ValueKind::kText) return ValueView::Bytes(stored.data());
+      break;
+    default:
+      break;
+  }
+  return stored;
+}
+
+// A copy of the row on which the statement stands.
+RowData::Ptr CopyRow(const std::shared_ptr<const TableShape>& shape,
+                     const sqlite::Statement& statement) {
+  constexpr size_t kUsualColumns = 16;
+  absl::InlinedVector<ValueView, kUsualColumns> values;
+  const std::vector<TableShape::Column>& columns = shape->columns;
+  for (size_t i = 0; i < columns.size(); ++i) {
+    const ValueView stored = statement.Column(static_cast<int>(i));
+    const absl::optional<FieldType>& type = columns[i].type;
+    values.push_back(
+        !type.has_value() || stored.kind() == KindOf(*type) ? stored : AsDeclared(*type, stored));
+  }
+  return RowData::Row(shape, values);
+}
+
 // Whether a value may be compared with a key field.
-bool Fits(const ReaderConnection::Column& column, const ValueView& value) {
+bool Fits(const TableShape::Column& column, const ValueView& value) {
   return column.type.has_value() ? value.kind() == KindOf(*column.type) : !value.is_null();
 }
 
-bool KeyFits(const ReaderConnection::Table& table, absl::Span<const ValueView> key,
-             bool whole_key) {
-  if (whole_key ? key.size() != table.key.size() : key.size() > table.key.size()) return false;
+bool KeyFits(const TableShape& shape, absl::Span<const ValueView> key, bool whole_key) {
+  if (whole_key ? key.size() != shape.key.size() : key.size() > shape.key.size()) return false;
   for (size_t i = 0; i < key.size(); ++i) {
-    if (!Fits(table.columns[table.key[i]], key[i])) return false;
+    if (!Fits(shape.columns[shape.key[i]], key[i])) return false;
   }
   return true;
 }
 
-// Why KeyFits() says no.
-absl::Status KeyError(const ReaderConnection::Table& table, absl::Span<const ValueView> key,
-                      bool whole_key) {
+// Why KeyFits() says no. `field` is what the caller calls the key.
+absl::Status KeyError(const TableShape& shape, absl::string_view field,
+                      absl::Span<const ValueView> key, bool whole_key) {
   std::vector<std::string> fields;
-  for (size_t position : table.key) {
-    const ReaderConnection::Column& column = table.columns[position];
+  for (size_t position : shape.key) {
+    const TableShape::Column& column = shape.columns[position];
     fields.push_back(absl::StrCat(column.name, column.type.has_value() ? " " : "",
                                   column.type.has_value() ? FieldTypeName(*column.type) : ""));
   }
-  if (key.size() > table.key.size() || (whole_key && key.size() < table.key.size())) {
+  if (key.size() > shape.key.size() || (whole_key && key.size() < shape.key.size())) {
     return InvalidField(
-        key.size() > table.key.size() ? absl::StrCat("key[", table.key.size(), "]")
-                                      : absl::StrCat("key[", key.size(), "]"),
-        reason::kInvalidKey,
-        absl::StrCat("the key of ", table.name.family, ".", table.name.table, " has ",
-                     table.key.size(), " fields (", absl::StrJoin(fields, ", "), "), given were ",
+        absl::StrCat(field, "[", std::min(key.size(), shape.key.size()), "]"), reason::kInvalidKey,
+        absl::StrCat("the key of ", shape.name.family, ".", shape.name.table, " has ",
+                     shape.key.size(), " fields (", absl::StrJoin(fields, ", "), "), given were ",
                      key.size(), " values"));
   }
   for (size_t i = 0; i < key.size(); ++i) {
-    const ReaderConnection::Column& column = table.columns[table.key[i]];
+    const TableShape::Column& column = shape.columns[shape.key[i]];
     if (Fits(column, key[i])) continue;
-    return InvalidField(absl::StrCat("key[", i, "]"), reason::kInvalidKey,
+    return InvalidField(absl::StrCat(field, "[", i, "]"), reason::kInvalidKey,
                         column.type.has_value()
                             ? absl::StrCat("the key field ", column.name, " is of type ",
                                            FieldTypeName(*column.type), " and takes ",
@@ -91,13 +124,38 @@ absl::Status KeyError(const ReaderConnection::Table& table, absl::Span<const Val
   return absl::OkStatus();
 }
 
-std::string SelectSql(const ReaderConnection::Table& table, size_t key_values) {
+bool HasPrefix(absl::Span<const ValueView> after, absl::Span<const ValueView> key_prefix) {
+  return after.size() >= key_prefix.size() &&
+         std::equal(key_prefix.begin(), key_prefix.end(), after.begin());
+}
+
+// Parameters: the prefix's values, and then those of `after` that follow the prefix.
+std::string SelectSql(const TableShape& shape, size_t prefix_size, bool after) {
   std::string sql = "SELECT * FROM ";
-  sql::AppendIdentifier(SqlTableName(table.name), &sql);
-  for (size_t i = 0; i < table.key.size(); ++i) {
-    sql += i == key_values ? " ORDER BY " : i > key_values ? ", " : i == 0 ? " WHERE " : " AND ";
-    sql::AppendIdentifier(table.columns[table.key[i]].name, &sql);
-    if (i < key_values) sql += " = ?";
+  sql::AppendIdentifier(SqlTableName(shape.name), &sql);
+  const auto append_keys = [&](size_t begin) {
+    for (size_t i = begin; i < shape.key.size(); ++i) {
+      if (i > begin) sql += ", ";
+      sql::AppendIdentifier(shape.columns[shape.key[i]].name, &sql);
+    }
+  };
+  for (size_t i = 0; i < prefix_size; ++i) {
+    sql += i == 0 ? " WHERE " : " AND ";
+    sql::AppendIdentifier(shape.columns[shape.key[i]].name, &sql);
+    sql += " = ?";
+  }
+  if (after && prefix_size < shape.key.size()) {
+    sql += prefix_size == 0 ? " WHERE (" : " AND (";
+    append_keys(prefix_size);
+    sql += ") > (";
+    for (size_t i = prefix_size; i < shape.key.size(); ++i) {
+      sql += i > prefix_size ? ", ?" : "?";
+    }
+    sql += ")";
+  }
+  if (prefix_size < shape.key.size()) {
+    sql += " ORDER BY ";
+    append_keys(prefix_size);
   }
   return sql;
 }
@@ -107,14 +165,53 @@ bool WasPreparedAgain(const sqlite::Statement& statement) {
   return sqlite3_stmt_status(statement.handle(), SQLITE_STMTSTATUS_REPREPARE, 0) != 0;
 }
 
+template <typename Values>
+absl::StatusOr<bool> BindAndStep(sqlite::Statement* statement, const Values& values) {
+  absl::Status status;
+  int parameter = 0;
+  for (const auto& value : values) {
+    const ValueView view = value;
+    status =
+        statement->Bind(++parameter, IsStoredAsBytes(view) ? ValueView::Bytes(view.data()) : view);
+    if (!status.ok()) break;
+  }
+  if (status.ok()) {
+    absl::StatusOr<bool> row = statement->Step();
+    if (row.ok()) return row;
+    status = row.status();
+  }
+  statement->Reset();
+  return ReaderError(status);
+}
+
 }  // namespace
+
+bool IsStoredAsBytes(const ValueView& key_value) {
+  return key_value.kind() == ValueKind::kText &&
+         key_value.data().find('\0') != absl::string_view::npos;
+}
 
 bool IsCallersMistake(const absl::Status& status) {
   return status.code() == absl::StatusCode::kNotFound ||
-         status.code() == absl::StatusCode::kInvalidArgument;
+         status.code() == absl::StatusCode::kInvalidArgument ||
+         status.code() == absl::StatusCode::kOutOfRange;
 }
 
-absl::StatusOr<std::unique_ptr<ReaderConnection>> ReaderConnection::Open(const std::string& path) {
+ReaderConnection::ReaderConnection(std::unique_ptr<sqlite::Database> database,
+                                   FileIdentity identity, std::atomic<int64_t>* open_connections)
+    : database_(std::move(database)),
+      identity_(identity),
+      open_connections_(open_connections),
+      changes_(database_.get()) {
+  open_connections_->fetch_add(1, std::memory_order_relaxed);
+}
+
+ReaderConnection::~ReaderConnection() {
+  open_connections_->fetch_sub(1, std::memory_order_relaxed);
+}
+
+absl::StatusOr<std::unique_ptr<ReaderConnection>> ReaderConnection::Open(
+    const std::string& path, size_t page_cache_bytes, std::atomic<int64_t>* open_connections) {
   constexpr int kTries = 10;
   bool there = true;
   for (int i = 0; i < kTries; ++i) {
@@ -136,9 +233,12 @@ absl::StatusOr<std::unique_ptr<ReaderConnection>> ReaderConnection::Open(const s
     // A statement's plan does not depend on what is bound to it, so that a statement which was
     // prepared again always means that the schema has changed.
     sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_QPSG, 1, nullptr);
-    status = (*database)->Execute("PRAGMA query_only=1");
+    // In KiB where it is negative.
+    status = (*database)->Execute(
+        absl::StrCat("PRAGMA query_only=1; PRAGMA cache_size=-", page_cache_bytes / 1024 + 1));
     if (!status.ok()) return ReaderError(status);
-    return std::unique_ptr<ReaderConnection>(new ReaderConnection(*std::move(database), *identity));
+    return std::unique_ptr<ReaderConnection>(
+        new ReaderConnection(*std::move(database), *identity, open_connections));
   }
   return Unavailable(there ? absl::StrCat("the file at ", path, " is replaced all the time")
                            : absl::StrCat("there is no local database at ", path));
@@ -159,6 +259,8 @@ absl::Status ReaderConnection::Begin() {
   if (status.ok()) status = Prepared(kCheckSchema, &check_schema_);
   if (status.ok()) status = begin_->Run();
   if (!status.ok()) return ReaderError(status);
+  in_transaction_ = true;
+  held_epoch_ = 0;
   status = check_schema_->Run();
   if (!status.ok()) {
     Commit();
@@ -167,7 +269,45 @@ absl::Status ReaderConnection::Begin() {
   return absl::OkStatus();
 }
 
-void ReaderConnection::Commit() { commit_->Run().IgnoreError(); }
+void ReaderConnection::Commit() {
+  commit_->Run().IgnoreError();
+  in_transaction_ = false;
+  held_epoch_ = 0;
+}
+
+template <typename Read>
+auto ReaderConnection::InTransaction(Read read) -> decltype(read()) {
+  if (in_transaction_) return read();
+  absl::Status status = Begin();
+  if (!status.ok()) return status;
+  auto result = read();
+  Commit();
+  return result;
+}
+
+absl::StatusOr<uint64_t> ReaderConnection::BeginRead(const FreshnessPageView* page,
+                                                     bool one_state) {
+  uint64_t epoch = page == nullptr ? 0 : page->epoch();
+  if (epoch % 2 != 0) epoch = 0;
+  if (in_transaction_) {
+    if (epoch != 0 && epoch == held_epoch_) return epoch;
+    Commit();
+  }
+  if (epoch == 0 && !one_state) return 0;
+  absl::Status status = Begin();
+  if (!status.ok()) return status;
+  // The transaction began between two looks at the same even epoch, so its state is that epoch's.
+  if (epoch != 0 && page->epoch() == epoch) held_epoch_ = epoch;
+  return held_epoch_;
+}
+
+void ReaderConnection::EndRead() {
+  if (in_transaction_ && held_epoch_ == 0) Commit();
+}
+
+void ReaderConnection::LetGo() {
+  if (in_transaction_) Commit();
+}
 
 ReaderConnection::Table* ReaderConnection::Known(absl::string_view family,
                                                  absl::string_view table) {
@@ -180,7 +320,8 @@ ReaderConnection::Table* ReaderConnection::Known(absl::string_view family,
   std::transform(table.begin(), table.end(), end, absl::ascii_tolower);
   const auto found = tables_.find(absl::string_view(name, size));
   // Names that are none can give the same text with the separator elsewhere.
-  if (found == tables_.end() || found->second->name.family.size() != family.size()) return nullptr;
+  if (found == tables_.end() || found->second->shape->name.family.size() != family.size())
+    return nullptr;
   return found->second.get();
 }
 
@@ -189,7 +330,7 @@ absl::StatusOr<ReaderConnection::Table*> ReaderConnection::Describe(const TableN
   absl::Status status = Prepared(kDescribeTable, &describe_);
   if (status.ok()) status = describe_->Bind(1, sql_name);
   if (!status.ok()) return ReaderError(status);
-  std::vector<Column> columns;
+  std::vector<TableShape::Column> columns;
   // Places in the key (from 1), positions of the columns.
   std::vector<std::pair<int64_t, size_t>> key;
   absl::StatusOr<bool> row;
@@ -198,8 +339,9 @@ absl::StatusOr<ReaderConnection::Table*> ReaderConnection::Describe(const TableN
     absl::StatusOr<FieldType> field_type = sql::FieldTypeOfSqliteColumn(type.data());
     const int64_t place = describe_->Column(2).integer();
     if (place > 0) key.emplace_back(place, columns.size());
-    columns.push_back(Column{std::string(describe_->Column(0).data()),
-                             field_type.ok() ? absl::make_optional(*field_type) : absl::nullopt});
+    columns.push_back(
+        TableShape::Column{std::string(describe_->Column(0).data()),
+                           field_type.ok() ? absl::make_optional(*field_type) : absl::nullopt});
   }
   describe_->Reset();
   if (!row.ok()) return ReaderError(row.status());
@@ -220,119 +362,192 @@ absl::StatusOr<ReaderConnection::Table*> ReaderConnection::Describe(const TableN
 
   std::unique_ptr<Table>& table = tables_[sql_name];
   // Statements for the same columns stay.
-  if (table == nullptr || table->columns != columns || table->key != positions) {
+  if (table == nullptr || table->shape->columns != columns || table->shape->key != positions) {
+    auto shape = std::make_shared<TableShape>();
+    shape->name = name;
+    shape->columns = std::move(columns);
+    shape->key = std::move(positions);
     table = std::make_unique<Table>();
-    table->name = name;
-    table->columns = std::move(columns);
-    table->key = std::move(positions);
-    table->selects.resize(table->key.size() + 1);
+    table->selects.resize(PlaceOf(shape->key.size(), true) + 1);
+    table->shape = std::move(shape);
   }
   return table.get();
 }
 
-absl::Status ReaderConnection::BindAndStep(Cursor* cursor, absl::Span<const ValueView> key) {
-  absl::Status status;
-  for (size_t i = 0; i < key.size() && status.ok(); ++i) {
-    status = cursor->statement->Bind(static_cast<int>(i + 1), key[i]);
-  }
-  if (status.ok()) {
-    absl::StatusOr<bool> row = cursor->statement->Step();
-    if (row.ok()) {
-      cursor->has_row = *row;
-      return absl::OkStatus();
+absl::StatusOr<RowData::Ptr> ReaderConnection::ReadRow(absl::string_view family,
+                                                       absl::string_view table,
+                                                       absl::Span<const ValueView> key) {
+  Table* const known = Known(family, table);
+  if (known != nullptr && known->row != nullptr && KeyFits(*known->shape, key, true)) {
+    sqlite::Statement* const statement = known->row.get();
+    const absl::StatusOr<bool> row = BindAndStep(statement, key);
+    if (row.ok() && !WasPreparedAgain(*statement)) {
+      RowData::Ptr data =
+          *row ? CopyRow(known->shape, *statement) : RowData::Missing(known->shape, key);
+      statement->Reset();
+      return data;
     }
-    status = row.status();
-  }
-  cursor->statement->Reset();
-  return ReaderError(status);
-}
-
-absl::StatusOr<ReaderConnection::Cursor> ReaderConnection::Select(absl::string_view family,
-                                                                  absl::string_view table,
-                                                                  absl::Span<const ValueView> key,
-                                                                  bool whole_key) {
-  Table* known = Known(family, table);
-  if (known != nullptr && KeyFits(*known, key, whole_key) &&
-      known->selects[key.size()] != nullptr) {
-    Cursor cursor;
-    cursor.table = known;
-    cursor.statement = known->selects[key.size()].get();
-    const absl::Status status = BindAndStep(&cursor, key);
-    if (status.ok() && !WasPreparedAgain(*cursor.statement)) return cursor;
     // Either the table is not what it was, or something is wrong, which shows when it is tried
     // again.
-    known->selects[key.size()] = nullptr;
+    known->row = nullptr;
   }
   absl::StatusOr<TableName> name = NormalizeName(family, table);
   if (!name.ok()) return name.status();
-  absl::Status status = Begin();
-  if (!status.ok()) return status;
-  absl::StatusOr<Cursor> cursor = SelectInTransaction(*name, key, whole_key);
-  if (!cursor.ok()) Commit();
-  return cursor;
+  return InTransaction([&] { return DescribeAndReadRow(*name, key); });
 }
 
-absl::StatusOr<ReaderConnection::Cursor> ReaderConnection::SelectInTransaction(
-    const TableName& name, absl::Span<const ValueView> key, bool whole_key) {
+absl::StatusOr<RowData::Ptr> ReaderConnection::DescribeAndReadRow(const TableName& name,
+                                                                  absl::Span<const ValueView> key) {
   absl::StatusOr<Table*> table = Describe(name);
   if (!table.ok()) return table.status();
-  if (!KeyFits(**table, key, whole_key)) return KeyError(**table, key, whole_key);
-  std::unique_ptr<sqlite::Statement>& select = (*table)->selects[key.size()];
+  const std::shared_ptr<const TableShape> shape = (*table)->shape;
+  if (!KeyFits(*shape, key, true)) return KeyError(*shape, "key", key, true);
   absl::StatusOr<std::unique_ptr<sqlite::Statement>> prepared =
-      database_->Prepare(SelectSql(**table, key.size()));
+      database_->Prepare(SelectSql(*shape, key.size(), false));
   if (!prepared.ok()) return ReaderError(prepared.status());
-  select = *std::move(prepared);
-  Cursor cursor;
-  cursor.table = *table;
-  cursor.statement = select.get();
-  cursor.in_transaction = true;
-  absl::Status status = BindAndStep(&cursor, key);
-  if (!status.ok()) return status;
-  return cursor;
+  (*table)->row = *std::move(prepared);
+  sqlite::Statement* const statement = (*table)->row.get();
+  const absl::StatusOr<bool> row = BindAndStep(statement, key);
+  if (!row.ok()) return row.status();
+  RowData::Ptr data = *row ? CopyRow(shape, *statement) : RowData::Missing(shape, key);
+  statement->Reset();
+  return data;
 }
 
-absl::Status ReaderConnection::Next(Cursor* cursor) {
-  absl::StatusOr<bool> row = cursor->statement->Step();
-  if (!row.ok()) return ReaderError(row.status());
-  cursor->has_row = *row;
-  return absl::OkStatus();
+absl::StatusOr<std::unique_ptr<ReaderConnection::Select>> ReaderConnection::Start(
+    Table* table, absl::Span<const ValueView> key_prefix, absl::Span<const ValueView> after) {
+  auto select = std::make_unique<Select>();
+  select->shape_ = table->shape;
+  select->place_ = PlaceOf(key_prefix.size(), !after.empty());
+  select->statement_ = std::move(table->selects[select->place_]);
+  if (select->statement_ == nullptr) {
+    absl::StatusOr<std::unique_ptr<sqlite::Statement>> prepared =
+        database_->Prepare(SelectSql(*select->shape_, key_prefix.size(), !after.empty()));
+    if (!prepared.ok()) return ReaderError(prepared.status());
+    select->statement_ = *std::move(prepared);
+  }
+  for (const ValueView& value : key_prefix) select->parameters_.emplace_back(value);
+  for (size_t i = key_prefix.size(); i < after.size(); ++i) {
+    select->parameters_.emplace_back(after[i]);
+  }
+  // Where the prefix is a whole key, nothing is behind it.
+  if (!after.empty() && key_prefix.size() == select->shape_->key.size()) return select;
+  absl::StatusOr<bool> row = BindAndStep(select->statement_.get(), select->parameters_);
+  if (!row.ok()) return row.status();
+  select->has_row_ = *row;
+  return select;
 }
 
-void ReaderConnection::End(const Cursor& cursor) {
-  cursor.statement->Reset();
-  if (cursor.in_transaction) Commit();
+absl::StatusOr<std::unique_ptr<ReaderConnection::Select>> ReaderConnection::BeginSelect(
+    absl::string_view family, absl::string_view table, absl::Span<const ValueView> key_prefix,
+    absl::Span<const ValueView> after) {
+  Table* const known = Known(family, table);
+  if (known != nullptr && KeyFits(*known->shape, key_prefix, false) &&
+      (after.empty() || (KeyFits(*known->shape, after, true) && HasPrefix(after, key_prefix))) &&
+      known->selects[PlaceOf(key_prefix.size(), !after.empty())] != nullptr) {
+    absl::StatusOr<std::unique_ptr<Select>> select = Start(known, key_prefix, after);
+    if (select.ok() && !WasPreparedAgain(*(*select)->statement_)) return select;
+  }
+  absl::StatusOr<TableName> name = NormalizeName(family, table);
+  if (!name.ok()) return name.status();
+  return DescribeAndSelect(*name, key_prefix, after);
+}
+
+absl::StatusOr<std::unique_ptr<ReaderConnection::Select>> ReaderConnection::DescribeAndSelect(
+    const TableName& name, absl::Span<const ValueView> key_prefix,
+    absl::Span<const ValueView> after) {
+  absl::StatusOr<Table*> table = Describe(name);
+  if (!table.ok()) return table.status();
+  const TableShape& shape = *(*table)->shape;
+  if (!KeyFits(shape, key_prefix, false)) return KeyError(shape, "key_prefix", key_prefix, false);
+  if (!after.empty() && !KeyFits(shape, after, true)) return KeyError(shape, "after", after, true);
+  if (!after.empty() && !HasPrefix(after, key_prefix)) {
+    return InvalidField("after", reason::kInvalidKey, "does not begin with the key prefix");
+  }
+  // What was prepared before is for a schema that may not be this one.
+  (*table)->selects[PlaceOf(key_prefix.size(), !after.empty())] = nullptr;
+  return Start(*table, key_prefix, after);
+}
+
+absl::StatusOr<RowData::Ptr> ReaderConnection::Next(Select* select) {
+  if (select->begun_ && select->has_row_) {
+    absl::StatusOr<bool> row = select->statement_->Step();
+    if (!row.ok()) return ReaderError(row.status());
+    select->has_row_ = *row;
+  }
+  select->begun_ = true;
+  if (!select->has_row_) return nullptr;
+  return CopyRow(select->shape_, *select->statement_);
+}
+
+void ReaderConnection::EndSelect(std::unique_ptr<Select> select) {
+  select->statement_->Reset();
+  Table* const table = Known(select->shape_->name.family, select->shape_->name.table);
+  if (table == nullptr || table->shape != select->shape_) return;
+  std::unique_ptr<sqlite::Statement>& place = table->selects[select->place_];
+  if (place == nullptr) place = std::move(select->statement_);
+}
+
+absl::StatusOr<TableSchema> ReaderConnection::SchemaOf(const TableName& name) {
+  absl::StatusOr<Table*> described = Describe(name);
+  if (!described.ok()) return described.status();
+  const TableShape& shape = *(*described)->shape;
+  std::vector<Field> fields;
+  for (const TableShape::Column& column : shape.columns) {
+    if (!column.type.has_value()) {
+      return absl::InternalError(absl::StrCat("the column ", column.name, " of ",
+                                              SqlTableName(name), " has a type that no field has"));
+    }
+    fields.push_back(Field{column.name, *column.type});
+  }
+  std::vector<std::string> key_fields;
+  for (size_t position : shape.key) key_fields.push_back(fields[position].name);
+  absl::StatusOr<TableSchema> schema =
+      TableSchema::Create(name.family, name.table, std::move(fields), key_fields);
+  if (!schema.ok()) {
+    return absl::InternalError(
+        absl::StrCat(SqlTableName(name), " is not one of our tables: ", schema.status().message()));
+  }
+  return schema;
 }
 
 absl::StatusOr<TableSchema> ReaderConnection::GetTable(absl::string_view family,
                                                        absl::string_view table) {
   absl::StatusOr<TableName> name = NormalizeName(family, table);
   if (!name.ok()) return name.status();
-  absl::Status status = Begin();
-  if (!status.ok()) return status;
-  absl::StatusOr<Table*> described = Describe(*name);
-  Commit();
-  if (!described.ok()) return described.status();
-  std::vector<Field> fields;
-  for (const Column& column : (*described)->columns) {
-    if (!column.type.has_value()) {
-      return absl::InternalError(absl::StrCat("the column ", column.name, " of ",
-                                              SqlTableName(*name),
-                                              " has a type that no field has"));
-    }
-    fields.push_back(Field{column.name, *column.type});
-  }
-  std::vector<std::string> key_fields;
-  for (size_t position : (*described)->key) key_fields.push_back(fields[position].name);
-  absl::StatusOr<TableSchema> schema =
-      TableSchema::Create(name->family, name->table, std::move(fields), key_fields);
-  if (!schema.ok()) {
-    return absl::InternalError(absl::StrCat(
-        SqlTableName(*name), " is not one of our tables: ", schema.status().message()));
-  }
-  return schema;
+  return InTransaction([&] { return SchemaOf(*name); });
 }
 
-absl::StatusOr<int64_t> ReaderConnection::GetSequence() {
+absl::StatusOr<std::vector<TableSchema>> ReaderConnection::ListTables() {
+  return InTransaction([&]() -> absl::StatusOr<std::vector<TableSchema>> {
+    // A file that is not (yet) a local database has no sequence.
+    absl::StatusOr<int64_t> sequence = ReadSequence();
+    if (!sequence.ok()) return sequence.status();
+    absl::Status status = Prepared(kListTables, &list_tables_);
+    if (!status.ok()) return ReaderError(status);
+    std::vector<TableName> names;
+    absl::StatusOr<bool> row;
+    while ((row = list_tables_->Step()).ok() && *row) {
+      absl::StatusOr<TableName> name = ParseSqlTableName(list_tables_->Column(0).data());
+      if (name.ok()) names.push_back(*std::move(name));
+    }
+    list_tables_->Reset();
+    if (!row.ok()) return ReaderError(row.status());
+    std::sort(names.begin(), names.end());
+    std::vector<TableSchema> tables;
+    for (const TableName& name : names) {
+      absl::StatusOr<TableSchema> schema = SchemaOf(name);
+      if (schema.ok()) {
+        tables.push_back(*std::move(schema));
+      } else if (!absl::IsInternal(schema.status())) {
+        return schema.status();
+      }
+    }
+    return tables;
+  });
+}
+
+absl::StatusOr<int64_t> ReaderConnection::ReadSequence() {
   absl::Status status = Prepared(kReadSequence, &sequence_);
   if (status.code() == absl::StatusCode::kInternal) {
     return Unavailable("the file is no local database (yet)");
@@ -349,19 +564,47 @@ absl::StatusOr<int64_t> ReaderConnection::GetSequence() {
   return sequence;
 }
 
-absl::StatusOr<Position> ReaderConnection::GetPosition() {
-  absl::Status status = Begin();
-  if (!status.ok()) return status;
-  Position position;
-  absl::StatusOr<int64_t> sequence = GetSequence();
-  if (!sequence.ok()) {
-    Commit();
-    return sequence.status();
+absl::StatusOr<int64_t> ReaderConnection::GetSequence() { return ReadSequence(); }
+
+absl::StatusOr<std::string> ReaderConnection::GetIdentity() {
+  absl::Status status = Prepared(kReadState, &state_);
+  // A local database of another program has no such table.
+  if (status.code() == absl::StatusCode::kInternal) return std::string();
+  if (status.ok()) status = state_->Bind(1, kStateIdentity);
+  if (!status.ok()) return ReaderError(status);
+  absl::StatusOr<bool> row = state_->Step();
+  std::string identity;
+  if (row.ok() && *row) {
+    const ValueView value = state_->Column(0);
+    if (value.kind() == ValueKind::kBytes) identity = std::string(value.data());
   }
+  state_->Reset();
+  if (!row.ok()) return ReaderError(row.status());
+  return identity;
+}
+
+absl::StatusOr<absl::optional<int64_t>> ReaderConnection::ChangesBegin() {
+  return InTransaction([&] { return changes_.Begin(); });
+}
+
+absl::StatusOr<std::vector<ChangeEvent>> ReaderConnection::ReadChanges(int64_t sequence,
+                                                                       size_t max_changes,
+                                                                       int64_t* reached) {
+  return InTransaction([&] { return changes_.Read(sequence, max_changes, reached); });
+}
+
+absl::StatusOr<Position> ReaderConnection::GetPosition() {
+  return InTransaction([&] { return ReadPosition(); });
+}
+
+absl::StatusOr<Position> ReaderConnection::ReadPosition() {
+  Position position;
+  absl::StatusOr<int64_t> sequence = ReadSequence();
+  if (!sequence.ok()) return sequence.status();
   position.applied_sequence = *sequence;
 
   // Neither of these need be there, nor be what we write.
-  status = Prepared(kReadLastUpdate, &last_update_);
+  absl::Status status = Prepared(kReadLastUpdate, &last_update_);
   if (status.ok()) {
     absl::StatusOr<bool> row = last_update_->Step();
     if (row.ok() && *row) {
@@ -387,7 +630,6 @@ absl::StatusOr<Position> ReaderConnection::GetPosition() {
       status = row.status();
     }
   }
-  Commit();
   if (!status.ok() && status.code() != absl::StatusCode::kInternal) return ReaderError(status);
   return position;
 }

@@ -16,7 +16,6 @@
 #include "common/ldb/ldb_test_util.h"
 #include "common/ldb/reader.h"
 #include "common/ldb/reader_connection.h"
-#include "common/ldb/reader_pool.h"
 
 namespace ctlstore::ldb {
 namespace {
@@ -166,8 +165,10 @@ TEST_F(ReaderSwapTest, WhatIsWrittenAfterTheSwapIsSeen) {
 TEST_F(ReaderSwapTest, AConnectionHasAllOfItsFileOpenFromTheBeginning) {
   writer_ = OpenWriter(path_);
   ASSERT_TRUE(writer_->Apply(LedgerTo(kStep)).ok());
+  std::atomic<int64_t> open_connections{0};
   for (int64_t sequence : {kStep, 2 * kStep}) {
-    absl::StatusOr<std::unique_ptr<ReaderConnection>> connection = ReaderConnection::Open(path_);
+    absl::StatusOr<std::unique_ptr<ReaderConnection>> connection =
+        ReaderConnection::Open(path_, 1 << 20, &open_connections);
     ASSERT_TRUE(connection.ok()) << connection.status();
     Publish(sequence + kStep);
     ASSERT_TRUE(files_.RemoveOld(absl::ZeroDuration()).ok());
@@ -177,23 +178,20 @@ TEST_F(ReaderSwapTest, AConnectionHasAllOfItsFileOpenFromTheBeginning) {
   }
 }
 
-TEST_F(ReaderSwapTest, AnOldFilesConnectionIsNotLentOnceTheNewOneWas) {
+TEST_F(ReaderSwapTest, ASnapshotStaysInTheOldFileAndAllElseGoesOn) {
   Publish(kStep);
-  ReaderPool pool(path_);
-  absl::StatusOr<ReaderPool::Lease> old = pool.Take();
+  Reader reader(path_);
+  absl::StatusOr<Snapshot> old = reader.GetSnapshot();
   ASSERT_TRUE(old.ok()) << old.status();
   Publish(2 * kStep);
-  absl::StatusOr<ReaderPool::Lease> fresh = pool.Take();
-  ASSERT_TRUE(fresh.ok()) << fresh.status();
-  EXPECT_EQ(*(*fresh)->GetSequence(), 2 * kStep);
-  EXPECT_EQ(*(*old)->GetSequence(), kStep);
-  fresh->GiveBack();
-  old->GiveBack();
   for (int i = 0; i < 2; ++i) {
-    absl::StatusOr<ReaderPool::Lease> lease = pool.Take();
-    ASSERT_TRUE(lease.ok()) << lease.status();
-    EXPECT_EQ(*(*lease)->GetSequence(), 2 * kStep);
+    EXPECT_TRUE(reader.WaitForSequence(2 * kStep, absl::Now() + absl::Seconds(30)).ok());
+    EXPECT_EQ(*old->GetRow("fam", "tbl", {1})->GetInteger("b"), kStep);
+    EXPECT_EQ(*reader.GetRow("fam", "tbl", {1})->GetInteger("b"), 2 * kStep);
+    EXPECT_EQ(reader.GetSnapshot()->sequence(), 2 * kStep);
   }
+  EXPECT_EQ(old->sequence(), kStep);
+  EXPECT_EQ(reader.stats().files_replaced, 1);
 }
 
 TEST_F(ReaderSwapTest, ADamagedOldFileSendsTheReaderToTheNewOneAtOnce) {

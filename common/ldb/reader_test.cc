@@ -25,7 +25,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::vector<Value> ColumnsOf(const Row& row) {
+std::vector<Value> ColumnsOf(const RowView& row) {
   std::vector<Value> columns;
   for (size_t i = 0; i < row.size(); ++i) columns.emplace_back(row.value(i));
   return columns;
@@ -205,9 +205,10 @@ TEST_F(ReaderTest, ListsByPrefixInTheOrderOfTheKeysBytes) {
   add("B", 1, "x");
   add("b ", 1, "x");
   add("", 1, "x");
-  const auto keys = [&](std::vector<ValueView> prefix, int64_t limit = Reader::kNoLimit) {
+  const auto keys = [&](std::vector<ValueView> prefix, int64_t limit = kNoLimit) {
     std::vector<std::string> result;
-    for (const std::vector<Value>& row : AllOf(reader_.ListRows("fam", "parts", prefix, limit))) {
+    for (const std::vector<Value>& row :
+         AllOf(reader_.ListRows("fam", "parts", prefix, {limit, {}}))) {
       result.push_back(absl::StrCat(row[2].data(), "/", row[0].integer(), "/", row[3].data()));
     }
     return result;
@@ -298,11 +299,12 @@ TEST_F(ReaderTest, WrongKeysAreNamed) {
     ExpectError(reader_.GetRow("fam", "all_types", {"x", 1, "y"}).status(),
                 absl::StatusCode::kInvalidArgument, reason::kInvalidKey, "key[2]");
     ExpectError(reader_.ListRows("fam", "all_types", {ValueView()}).status(),
-                absl::StatusCode::kInvalidArgument, reason::kInvalidKey, "key[0]");
+                absl::StatusCode::kInvalidArgument, reason::kInvalidKey, "key_prefix[0]");
     EXPECT_EQ(ErrorField(reader_.GetRow("fam", "all_types", {"x", 1.5, "y"}).status()), "key[1]");
     RowIterator rows = reader_.ListRows("fam", "all_types", {1});
     EXPECT_FALSE(rows.Next());
-    ExpectError(rows.status(), absl::StatusCode::kInvalidArgument, reason::kInvalidKey, "key[0]");
+    ExpectError(rows.status(), absl::StatusCode::kInvalidArgument, reason::kInvalidKey,
+                "key_prefix[0]");
     // The same again with what is known of the table by then.
     EXPECT_FALSE(reader_.GetRow("fam", "all_types", {"x", 1, ValueView::Bytes("y")})->exists());
   }
@@ -743,7 +745,9 @@ TEST_F(ReaderTest, ReadsTheSameAsPlainSqlDoes) {
         ASSERT_EQ(AllOf(reader_.ListRows("fam", schema.name().table, prefix)), rows);
         const size_t limit = random.Below(5);
         if (rows.size() > limit) rows.resize(limit);
-        ASSERT_EQ(AllOf(reader_.ListRows("fam", schema.name().table, prefix, limit)), rows);
+        ASSERT_EQ(AllOf(reader_.ListRows("fam", schema.name().table, prefix,
+                                         {static_cast<int64_t>(limit), {}})),
+                  rows);
       }
     }
   }

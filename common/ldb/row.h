@@ -46,6 +46,7 @@ class RowView {
   RowView& operator=(const RowView&) = default;
 
   const RowData* data() const { return data_; }
+  void Forget() { data_ = nullptr; }
 
  private:
   friend class RowStructAccess;
@@ -60,8 +61,8 @@ class OwnedRow : public RowView {
   OwnedRow() = default;
 
  private:
+  friend class Cursor;
   friend class Row;
-  friend class RowIterator;
   explicit OwnedRow(std::shared_ptr<const RowData> data)
       : RowView(data.get()), owned_(std::move(data)) {}
   std::shared_ptr<const RowData> owned_;
@@ -78,12 +79,14 @@ class Row : public RowView {
   OwnedRow Copy() const;
 
  private:
-  friend class Reader;
-  friend class Snapshot;
-  friend class LdbSource;
+  friend class ReaderCore;
   // In a cache, for as long as the pin is held.
   Row(const RowData* data, ReaderLanes::Pin pin) : RowView(data), pin_(std::move(pin)) {}
+  // Its own.
+  explicit Row(std::shared_ptr<const RowData> data)
+      : RowView(data.get()), owned_(std::move(data)) {}
   ReaderLanes::Pin pin_;
+  std::shared_ptr<const RowData> owned_;
 };
 
 }  // namespace ctlstore::ldb

@@ -31,7 +31,7 @@ class RowCache {
   // Keeps at most `max_bytes`, its own memory for each row included; what was not used for long
   // goes first. The page and the lanes must outlive it.
   RowCache(size_t max_bytes, const FreshnessPageView* page, ReaderLanes* lanes);
-  // No pins are held, and nobody uses it.
+  // Nobody uses it, nor holds a pin since it was used.
   ~RowCache();
   RowCache(const RowCache&) = delete;
   RowCache& operator=(const RowCache&) = delete;
@@ -57,7 +57,12 @@ class RowCache {
   // kept.
   const RowData* Insert(const Table* table, uint64_t key_hash, RowData::Ptr row, uint64_t epoch);
 
+  // The same, but a row that is not kept remains the caller's: then `*row` is as it was and the
+  // result is false.
+  bool Keep(const Table* table, uint64_t key_hash, RowData::Ptr* row, uint64_t epoch);
+
   struct Stats {
+    // Rows of a table that changed as a whole count until their room is needed.
     int64_t rows = 0;
     size_t bytes = 0;
     size_t max_bytes = 0;

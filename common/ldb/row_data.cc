@@ -64,6 +64,12 @@ RowData::Ptr RowData::Create(std::shared_ptr<const TableShape> shape, bool exist
   return Ptr(row);
 }
 
+RowData::Ptr RowData::Copy() const {
+  std::vector<ValueView> values;
+  for (size_t i = 0; i < count_; ++i) values.push_back(At(i));
+  return Create(shape_, exists_, values);
+}
+
 void RowData::Deleter::operator()(RowData* data) const {
   data->~RowData();
   ::operator delete(data);

@@ -49,8 +49,12 @@ class RowData {
   // There is no row with this key, which has a value for each key field.
   static Ptr Missing(std::shared_ptr<const TableShape> shape, absl::Span<const ValueView> key);
 
+  // The same once more, on its own.
+  Ptr Copy() const;
+
   bool exists() const { return exists_; }
   const TableShape& shape() const { return *shape_; }
+  const std::shared_ptr<const TableShape>& shared_shape() const { return shape_; }
   // Columns; 0 where it does not exist.
   size_t size() const { return exists_ ? count_ : 0; }
   ValueView value(size_t column) const { return At(column); }
