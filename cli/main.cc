@@ -15,6 +15,7 @@
 #include "cli/schema_commands.h"
 #include "cli/service_commands.h"
 #include "cli/verify_command.h"
+#include "cli/watch_command.h"
 #include "cli/write_commands.h"
 #include "cli/writer_commands.h"
 
@@ -25,6 +26,7 @@ int main(int argc, char** argv) {
   CommandTable commands;
   commands.Add("Everything at once", {ctlstore::cli::DevCommand(arguments[0])});
   std::vector<ctlstore::cli::Command> reading = ctlstore::cli::ReadCommands();
+  reading.push_back(ctlstore::cli::WatchCommand());
   reading.push_back(ctlstore::cli::VerifyCommand());
   commands.Add("Read this host's copy", reading);
   std::vector<ctlstore::cli::Command> writing = ctlstore::cli::WriteCommands();

@@ -16,8 +16,8 @@ inline constexpr char kDefaultListen[] = "127.0.0.1:1331";
 // the flag.
 absl::StatusOr<SidecarServer::Options> SidecarOptionsFromFlags();
 
-// Sets what the sidecar's own flags describe, `max_list_rows` and `max_list_duration`, and leaves
-// the rest, for those who know the LDB and the address from elsewhere.
+// Sets what the sidecar's own flags describe, limits and caches, and leaves the rest, for those who
+// know the LDB and the address from elsewhere.
 absl::Status ReadSidecarFlags(SidecarServer::Options* options);
 
 // Runs a sidecar until SIGTERM or SIGINT. Returns the process's exit status: 0 after an orderly

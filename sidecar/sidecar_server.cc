@@ -3,6 +3,7 @@
 #include <glog/logging.h>
 #include <prometheus/registry.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
@@ -21,16 +22,36 @@
 
 namespace ctlstore::sidecar {
 
+namespace {
+
+ldb::ReaderOptions ReaderOptionsOf(const SidecarServer::Options& options) {
+  ldb::ReaderOptions reader = options.reader;
+  // A list lets its state go by itself, and says why.
+  reader.max_hold = std::max(reader.max_hold, options.max_list_duration + absl::Seconds(10));
+  return reader;
+}
+
+SidecarService::Options ServiceOptionsOf(const SidecarServer::Options& options,
+                                         const rpc::AccessControl* access) {
+  SidecarService::Options service;
+  service.max_list_rows = options.max_list_rows;
+  service.max_list_duration = options.max_list_duration;
+  service.max_waits = options.max_waits;
+  service.max_wait = options.max_wait;
+  service.watches = options.watches;
+  service.access = access;
+  return service;
+}
+
+}  // namespace
+
 class SidecarServer::Impl {
  public:
   Impl(const Options& options, std::unique_ptr<rpc::AccessControl> access)
       : access_(std::move(access)),
-        reader_(options.ldb_path),
-        service_(&reader_, Clock::Real(),
-                 SidecarService::Options{options.max_list_rows, options.max_list_duration,
-                                         access_.get()},
-                 &calls_),
-        states_(&reader_, Clock::Real()) {}
+        reader_(options.ldb_path, ReaderOptionsOf(options)),
+        service_(&reader_, Clock::Real(), ServiceOptionsOf(options, access_.get()), &calls_),
+        states_(&reader_, &service_, options.max_waits, Clock::Real()) {}
 
   absl::Status Serve(const Options& options) {
     absl::StatusOr<std::unique_ptr<rpc::Server>> server =
@@ -60,6 +81,7 @@ class SidecarServer::Impl {
       absl::MutexLock lock(&metrics_mutex_);
       metrics_server_.reset();
     }
+    service_.EndWatches();
     server_->Shutdown(grace);
   }
 

@@ -3,6 +3,7 @@
 #ifndef CTLSTORE_SIDECAR_SIDECAR_SERVER_H_
 #define CTLSTORE_SIDECAR_SIDECAR_SERVER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -11,8 +12,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/ldb/reader.h"
 #include "common/rpc/http_server.h"
 #include "common/rpc/server.h"
+#include "sidecar/watches.h"
 
 namespace ctlstore::sidecar {
 
@@ -28,6 +31,12 @@ class SidecarServer {
     int64_t max_list_rows = 100000;
     // How long one ListRows may take; it holds back the LDB's WAL for that time.
     absl::Duration max_list_duration = absl::Seconds(30);
+    // The most calls that wait for a sequence at a time, and how long one waits.
+    size_t max_waits = 10000;
+    absl::Duration max_wait = absl::Seconds(30);
+    // The caches. How long a state is held follows max_list_duration.
+    ldb::ReaderOptions reader;
+    Watches::Options watches;
     // How often it is seen whether the LDB can be read, for those who ask for its health.
     absl::Duration health_interval = absl::Milliseconds(200);
   };

@@ -1,145 +1,122 @@
 #include "sidecar/sidecar_service.h"
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
 
-#include <algorithm>
-#include <limits>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "common/rpc/access_control.h"
-#include "common/rpc/caller.h"
 #include "common/rpc/instance_name.h"
-#include "common/rpc/proto_conversion.h"
-#include "common/rpc/status_conversion.h"
-#include "common/schema/errors.h"
-#include "common/schema/names.h"
 #include "ctlstore/v1/sidecar.grpc.pb.h"
+#include "sidecar/get_row.h"
+#include "sidecar/ldb_change_source.h"
 #include "sidecar/list_rows_call.h"
-#include "sidecar/row_conversion.h"
+#include "sidecar/service_context.h"
+#include "sidecar/table_calls.h"
+#include "sidecar/unary_call.h"
 
 namespace ctlstore::sidecar {
+namespace {
 
-class SidecarService::Impl : public v1::Sidecar::CallbackService {
+using v1::Sidecar;
+
+// The calls that answer with rows take and give bytes.
+using RowCalls = Sidecar::WithRawCallbackMethod_GetRow<Sidecar::WithRawCallbackMethod_BatchGetRows<
+    Sidecar::WithRawCallbackMethod_ListRows<Sidecar::Service>>>;
+using Calls = Sidecar::WithCallbackMethod_Watch<
+    Sidecar::WithCallbackMethod_WaitForSequence<Sidecar::WithCallbackMethod_GetTable<
+        Sidecar::WithCallbackMethod_ListTables<Sidecar::WithCallbackMethod_GetStatus<RowCalls>>>>>;
+
+}  // namespace
+
+class SidecarService::Impl : public Calls {
  public:
   Impl(ldb::Reader* reader, Clock* clock, const Options& options, rpc::CallMetrics* metrics)
-      : reader_(reader),
+      : service_(reader, options, metrics),
+        reader_(reader),
         clock_(clock),
-        options_(options),
-        metrics_(metrics),
-        instance_(rpc::InstanceName()) {}
+        instance_(rpc::InstanceName()),
+        change_source_(reader, 2 * options.watches.max_watches),
+        watches_(&change_source_, options.watches) {}
 
   grpc::ServerUnaryReactor* GetRow(grpc::CallbackServerContext* context,
-                                   const v1::GetRowRequest* request,
-                                   v1::GetRowResponse* response) override {
-    const absl::Time begin = absl::Now();
-    const absl::Status access = CheckAccess(*context);
-    return Answer(context, "GetRow", begin, access.ok() ? GetRow(*request, response) : access);
+                                   const grpc::ByteBuffer* request,
+                                   grpc::ByteBuffer* response) override {
+    return RunReadCall<v1::GetRowRequest>(&service_, context, "GetRow", *request,
+                                          [this, response](const v1::GetRowRequest& parsed) {
+                                            return sidecar::GetRow(reader_, parsed, response);
+                                          });
   }
 
-  grpc::ServerWriteReactor<v1::ListRowsResponse>* ListRows(
-      grpc::CallbackServerContext* context, const v1::ListRowsRequest* request) override {
-    ListRowsCall::OnEnd on_end = [this, begin = absl::Now()](absl::StatusCode code) {
-      Record("ListRows", code, begin);
-    };
-    const absl::Status access = CheckAccess(*context);
-    if (!access.ok()) return new ListRowsCall(access, std::move(on_end));
-    const absl::StatusOr<int64_t> limit = LimitOf(*request);
-    if (!limit.ok()) return new ListRowsCall(limit.status(), std::move(on_end));
-    const absl::StatusOr<TableName> name = NormalizeName(request->family(), request->table());
-    if (!name.ok()) return new ListRowsCall(name.status(), std::move(on_end));
-    const absl::StatusOr<std::vector<ValueView>> key_prefix =
-        rpc::FromProto("key_prefix", request->key_prefix());
-    if (!key_prefix.ok()) return new ListRowsCall(key_prefix.status(), std::move(on_end));
-    // One row more than are sent tells whether there are more.
-    const int64_t read_limit =
-        *limit == std::numeric_limits<int64_t>::max() ? ldb::kNoLimit : *limit + 1;
-    return new ListRowsCall(
-        reader_->ListRows(name->family, name->table, *key_prefix, {read_limit, {}}), *limit,
-        options_.max_list_duration, std::move(on_end));
+  grpc::ServerUnaryReactor* BatchGetRows(grpc::CallbackServerContext* context,
+                                         const grpc::ByteBuffer* request,
+                                         grpc::ByteBuffer* response) override {
+    return RunReadCall<v1::BatchGetRowsRequest>(
+        &service_, context, "BatchGetRows", *request,
+        [this, response](const v1::BatchGetRowsRequest& parsed) {
+          return sidecar::BatchGetRows(reader_, parsed, service_.options().max_response_bytes,
+                                       response);
+        });
+  }
+
+  grpc::ServerWriteReactor<grpc::ByteBuffer>* ListRows(grpc::CallbackServerContext* context,
+                                                       const grpc::ByteBuffer* request) override {
+    return new ListRowsCall(&service_, context, *request);
+  }
+
+  grpc::ServerWriteReactor<v1::WatchResponse>* Watch(grpc::CallbackServerContext* context,
+                                                     const v1::WatchRequest* request) override {
+    return watches_.Watch(context, service_.CheckAccess(*context), *request,
+                          [this, begin = absl::Now()](absl::StatusCode code) {
+                            service_.Record("Watch", code, begin);
+                          });
+  }
+
+  grpc::ServerUnaryReactor* WaitForSequence(grpc::CallbackServerContext* context,
+                                            const v1::WaitForSequenceRequest* request,
+                                            v1::WaitForSequenceResponse* response) override {
+    return RunWaitForSequence(&service_, context, *request, response);
+  }
+
+  grpc::ServerUnaryReactor* GetTable(grpc::CallbackServerContext* context,
+                                     const v1::SidecarGetTableRequest* request,
+                                     v1::SidecarGetTableResponse* response) override {
+    return RunCall(&service_, context, "GetTable", [this, request, response] {
+      return sidecar::GetTable(reader_, *request, response);
+    });
+  }
+
+  grpc::ServerUnaryReactor* ListTables(grpc::CallbackServerContext* context,
+                                       const v1::SidecarListTablesRequest* request,
+                                       v1::SidecarListTablesResponse* response) override {
+    return RunCall(&service_, context, "ListTables", [this, request, response] {
+      return sidecar::ListTables(reader_, *request, service_.options().max_response_bytes,
+                                 response);
+    });
   }
 
   grpc::ServerUnaryReactor* GetStatus(grpc::CallbackServerContext* context,
                                       const v1::GetStatusRequest*,
                                       v1::GetStatusResponse* response) override {
-    const absl::Time begin = absl::Now();
-    const absl::Status access = CheckAccess(*context);
-    return Answer(context, "GetStatus", begin, access.ok() ? GetStatus(response) : access);
+    return RunCall(&service_, context, "GetStatus", [this, response] {
+      response->set_instance(instance_);
+      return sidecar::GetStatus(reader_, clock_->Now(), response);
+    });
   }
+
+  size_t waiting() { return service_.waiter()->waiting(); }
+  Watches* watches() { return &watches_; }
 
  private:
-  absl::Status CheckAccess(const grpc::CallbackServerContext& context) const {
-    if (options_.access == nullptr || !options_.access->has_roles()) return absl::OkStatus();
-    const absl::StatusOr<rpc::Caller> caller = options_.access->Identify(context);
-    if (!caller.ok()) return caller.status();
-    return rpc::RequireRole(*caller, rpc::Role::kReader);
-  }
-
-  grpc::ServerUnaryReactor* Answer(grpc::CallbackServerContext* context, const char* method,
-                                   absl::Time begin, const absl::Status& status) {
-    Record(method, status.code(), begin);
-    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
-    reactor->Finish(rpc::ToGrpcStatus(status));
-    return reactor;
-  }
-
-  void Record(const char* method, absl::StatusCode code, absl::Time begin) {
-    if (metrics_ != nullptr) metrics_->Record(method, code, absl::Now() - begin);
-  }
-
-  absl::Status GetRow(const v1::GetRowRequest& request, v1::GetRowResponse* response) {
-    const absl::StatusOr<TableName> name = NormalizeName(request.family(), request.table());
-    if (!name.ok()) return name.status();
-    const absl::StatusOr<std::vector<ValueView>> key = rpc::FromProto("key", request.key());
-    if (!key.ok()) return key.status();
-    const absl::StatusOr<ldb::Row> row = reader_->GetRow(name->family, name->table, *key);
-    if (!row.ok()) return row.status();
-    if (row->exists()) sidecar::ToProto(*row, response->mutable_row());
-    return absl::OkStatus();
-  }
-
-  absl::StatusOr<int64_t> LimitOf(const v1::ListRowsRequest& request) const {
-    if (request.limit() < 0) {
-      return InvalidField(
-          "limit", reason::kInvalidRequest,
-          absl::StrCat("must not be negative, and is ", request.limit(),
-                       "; 0 stands for this sidecar's limit of ", options_.max_list_rows));
-    }
-    if (request.limit() > options_.max_list_rows) {
-      return InvalidField("limit", reason::kInvalidRequest,
-                          absl::StrCat("is ", request.limit(), ", above this sidecar's limit of ",
-                                       options_.max_list_rows, " (--max_list_rows)"));
-    }
-    return request.limit() == 0 ? options_.max_list_rows : request.limit();
-  }
-
-  absl::Status GetStatus(v1::GetStatusResponse* response) {
-    const absl::StatusOr<ldb::Position> position = reader_->GetPosition();
-    if (!position.ok()) return position.status();
-    response->set_applied_sequence(position->applied_sequence);
-    if (position->applied_entry_time.has_value()) {
-      rpc::ToProto(*position->applied_entry_time, response->mutable_applied_entry_time());
-    }
-    if (position->heartbeat_time.has_value()) {
-      rpc::ToProto(*position->heartbeat_time, response->mutable_heartbeat_time());
-    }
-    const absl::optional<absl::Duration> lag = position->Lag(clock_->Now());
-    if (lag.has_value()) rpc::ToProto(*lag, response->mutable_lag());
-    response->set_instance(instance_);
-    response->set_ldb_path(reader_->path());
-    return absl::OkStatus();
-  }
-
+  ServiceContext service_;
   ldb::Reader* const reader_;
   Clock* const clock_;
-  const Options options_;
-  rpc::CallMetrics* const metrics_;
   const std::string instance_;
+  LdbChangeSource change_source_;
+  // After what it reads from: its threads end first.
+  Watches watches_;
 };
 
 SidecarService::SidecarService(ldb::Reader* reader, Clock* clock, const Options& options,
@@ -148,5 +125,8 @@ SidecarService::SidecarService(ldb::Reader* reader, Clock* clock, const Options&
 SidecarService::~SidecarService() = default;
 
 grpc::Service* SidecarService::grpc_service() { return impl_.get(); }
+size_t SidecarService::waiting() const { return impl_->waiting(); }
+void SidecarService::EndWatches() { impl_->watches()->Shutdown(); }
+Watches::Stats SidecarService::watch_stats() const { return impl_->watches()->stats(); }
 
 }  // namespace ctlstore::sidecar

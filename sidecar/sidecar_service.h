@@ -3,6 +3,7 @@
 #ifndef CTLSTORE_SIDECAR_SIDECAR_SERVICE_H_
 #define CTLSTORE_SIDECAR_SIDECAR_SERVICE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 
@@ -11,6 +12,7 @@
 #include "common/ldb/reader.h"
 #include "common/rpc/access_control.h"
 #include "common/rpc/call_metrics.h"
+#include "sidecar/watches.h"
 
 namespace grpc {
 class Service;
@@ -27,6 +29,13 @@ class SidecarService {
     // How long one ListRows may take, until its last page is handed to gRPC. The list's state of
     // the database is let go at that moment, also when its client has stopped reading.
     absl::Duration max_list_duration = absl::Seconds(30);
+    // The most calls that wait for a sequence at a time, and how long one may wait.
+    size_t max_waits = 10000;
+    absl::Duration max_wait = absl::Seconds(30);
+    // An answer of BatchGetRows has at most this many bytes, which is what gRPC's clients take
+    // unless they are told otherwise.
+    size_t max_response_bytes = size_t{4} << 20;
+    Watches::Options watches;
     // Where set: says who may call; every call takes the role reader.
     const rpc::AccessControl* access = nullptr;
   };
@@ -41,6 +50,12 @@ class SidecarService {
 
   // What is given to a gRPC server.
   grpc::Service* grpc_service();
+
+  // Calls that wait for a sequence now.
+  size_t waiting() const;
+  // Ends all watches, those to come too: they do not end by themselves before a server's end.
+  void EndWatches();
+  Watches::Stats watch_stats() const;
 
  private:
   class Impl;

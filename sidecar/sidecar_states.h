@@ -5,11 +5,13 @@
 
 #include <prometheus/collectable.h>
 
+#include <cstddef>
 #include <vector>
 
 #include "common/base/clock.h"
 #include "common/ldb/reader.h"
 #include "common/rpc/metric_families.h"
+#include "sidecar/sidecar_service.h"
 
 namespace ctlstore::sidecar {
 
@@ -17,13 +19,15 @@ namespace ctlstore::sidecar {
 // it. Thread-safe.
 class SidecarStates : public prometheus::Collectable {
  public:
-  // The reader and the clock must outlive it.
-  SidecarStates(ldb::Reader* reader, Clock* clock);
+  // All of them must outlive it. `max_waits` is the service's limit.
+  SidecarStates(ldb::Reader* reader, const SidecarService* service, size_t max_waits, Clock* clock);
 
   rpc::MetricFamilies Collect() const override;
 
  private:
   ldb::Reader* const reader_;
+  const SidecarService* const service_;
+  const size_t max_waits_;
   Clock* const clock_;
 };
 

@@ -74,6 +74,10 @@ absl::StatusOr<absl::optional<int64_t>> Snapshot::ChangesBegin() {
   return state_->With([](ReaderConnection& connection) { return connection.ChangesBegin(); });
 }
 
+absl::StatusOr<std::string> Snapshot::GetIdentity() {
+  return state_->With([](ReaderConnection& connection) { return connection.GetIdentity(); });
+}
+
 Reader::Reader(std::string path, const ReaderOptions& options)
     : core_(std::make_unique<ReaderCore>(std::move(path), options)) {}
 

@@ -115,6 +115,9 @@ class Snapshot {
                                                        int64_t* reached);
   // The sequence after which all changes are kept; nullopt where none are.
   absl::StatusOr<absl::optional<int64_t>> ChangesBegin();
+  // What no other local database has, to tell whether it is the same one as before; empty where
+  // another program has made it.
+  absl::StatusOr<std::string> GetIdentity();
 
  private:
   friend class ReaderCore;

@@ -170,7 +170,9 @@ absl::StatusOr<bool> BindAndStep(sqlite::Statement* statement, const Values& val
   absl::Status status;
   int parameter = 0;
   for (const auto& value : values) {
-    status = statement->Bind(++parameter, value);
+    const ValueView view = value;
+    status =
+        statement->Bind(++parameter, IsStoredAsBytes(view) ? ValueView::Bytes(view.data()) : view);
     if (!status.ok()) break;
   }
   if (status.ok()) {
@@ -183,6 +185,11 @@ absl::StatusOr<bool> BindAndStep(sqlite::Statement* statement, const Values& val
 }
 
 }  // namespace
+
+bool IsStoredAsBytes(const ValueView& key_value) {
+  return key_value.kind() == ValueKind::kText &&
+         key_value.data().find('\0') != absl::string_view::npos;
+}
 
 bool IsCallersMistake(const absl::Status& status) {
   return status.code() == absl::StatusCode::kNotFound ||

@@ -178,6 +178,10 @@ class ReaderConnection {
   absl::flat_hash_map<std::string, std::unique_ptr<Table>> tables_;
 };
 
+// Whether a key's text is stored as bytes: those who let a NUL in it through do so, as the Go
+// ctlstore does.
+bool IsStoredAsBytes(const ValueView& key_value);
+
 // Whether the error is about what the caller asked for, and says nothing about the file.
 bool IsCallersMistake(const absl::Status& status);
 

@@ -163,7 +163,11 @@ Row ReaderCore::ToRow(LaneState* state, LdbSource* source, ReaderLanes::Pin pin,
   }
   constexpr size_t kUsualKeyFields = 8;
   absl::InlinedVector<ValueView, kUsualKeyFields> key;
-  for (size_t i = 0; i < data->shape().key.size(); ++i) key.push_back(data->key_value(i));
+  for (size_t i = 0; i < data->shape().key.size(); ++i) {
+    key.push_back(data->key_value(i));
+    // The page names it by another hash.
+    if (IsStoredAsBytes(key.back())) return Row(std::shared_ptr<const RowData>(std::move(data)));
+  }
   const uint64_t key_hash = FreshnessKeyHash(key);
   const RowData* const kept = data.get();
   if (!cache->Keep(known.table, key_hash, &data, epoch)) {

@@ -264,7 +264,7 @@ bool RowCache::Impl::Keep(const Table* table, uint64_t key_hash, RowData::Ptr* r
     if (data->key_value(i) != data->key_value(i)) return false;
   }
   const size_t size = SizeOf(*data);
-  if (epoch != target_epoch_.load(std::memory_order_relaxed) || !Reserve(size)) return false;
+  if (!Reserve(size)) return false;
   // Before the target: where this is after a change of the table, the target is after it too.
   const uint64_t generation = table->generation.load(std::memory_order_acquire);
   auto* const link = new (data->cache_link()) RowData::CacheLink(key_hash, table, generation);

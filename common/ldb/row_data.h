@@ -54,6 +54,7 @@ class RowData {
 
   bool exists() const { return exists_; }
   const TableShape& shape() const { return *shape_; }
+  const std::shared_ptr<const TableShape>& shared_shape() const { return shape_; }
   // Columns; 0 where it does not exist.
   size_t size() const { return exists_ ? count_ : 0; }
   ValueView value(size_t column) const { return At(column); }
