@@ -9,10 +9,10 @@
     for row in reader.list("geo", "subdivisions", limit=10):
         print(row["code"], row["name"])
 
-Rows are dicts. Fields of the types string and text are str, integer is int, decimal is float, binary
-and bytestring are bytes, and null is None. All of it is the reader library of C++ (libctlstore.so),
-which is found by the environment variable CTLSTORE_LIBRARY, beside this package, or by the system's
-loader.
+Rows are dicts. Fields of the types string and text are str, integer is int, decimal is float,
+binary and bytestring are bytes, and null is None. All of it is the reader library of C++
+(libctlstore.so), which is found by the environment variable CTLSTORE_LIBRARY, beside this package,
+or by the system's loader.
 """
 
 from ctlstore._errors import (

@@ -186,9 +186,9 @@ class Reader:
     """Reads one local database. To be made once and used by all threads.
 
     Each call sees the newest committed state, and needs nothing but the file. Errors are subclasses
-    of ctlstore.Error; Unavailable while there is no local database. After os.fork() the child's first
-    call opens the database anew, so servers that fork their workers can make a reader before; the
-    parent's snapshots and lists fail in the child (FORKED).
+    of ctlstore.Error; Unavailable while there is no local database. After os.fork() the child's
+    first call opens the database anew, so servers that fork their workers can make a reader before;
+    the parent's snapshots and lists fail in the child (FORKED).
 
     Args:
         path: the local database's file, or a folder with versions of it; by default `ldb.db` in the
@@ -206,7 +206,6 @@ class Reader:
         page_cache_bytes: Optional[int] = None,
         max_hold: Optional[float] = None,
     ) -> None:
-        self._picklers: Optional[list[_Pickler]] = None
         self._path = None if path is None else os.fsencode(path)
         if self._path is not None and b"\0" in self._path:
             raise ValueError("path has a NUL character")
@@ -221,12 +220,12 @@ class Reader:
         self._options = options
         self._closed = False
         self._names: dict[tuple[str, str], bytes] = {}
-        self._after_fork()
+        self._forget()
         self._reader()
         _readers.add(self)
 
     def get(self, family: str, table: str, *key: Value) -> Optional[Row]:
-        """The row with this key, a value for each key field in key order; None where there is none."""
+        """The row with this key, a value for each key field in key order; None if there is none."""
         picklers = self._picklers
         try:
             pickler = picklers.pop()
@@ -255,9 +254,9 @@ class Reader:
     ) -> Iterator[Row]:
         """The rows whose key begins with these values, in key order (by their bytes).
 
-        All of them are of one state: that of this call. Fetches a few rows at a time; lets go of the
-        state at the end, and when the iterator is closed (`close()`) or forgotten. Where it is not
-        read to its end within `max_hold`, it fails with Aborted. One thread at a time.
+        All of them are of one state: that of this call. Fetches a few rows at a time; lets go of
+        the state at the end, and when the iterator is closed (`close()`) or forgotten. Where it is
+        not read to its end within `max_hold`, it fails with Aborted. One thread at a time.
 
         Args:
             limit: at most so many rows.
@@ -333,7 +332,7 @@ class Reader:
         return os.fsdecode(lib.path(native.pointer))
 
     def close(self) -> None:
-        """Later calls fail; calls, lists and snapshots that are under way in other threads end first."""
+        """Later calls fail, also on its lists and snapshots. Those under way end as they would."""
         with self._lock:
             self._closed = True
             self._picklers = None
@@ -367,12 +366,16 @@ class Reader:
                 self._picklers = []
             return self._native
 
-    def _after_fork(self) -> None:
-        # What the parent opened is freed without effect (ctlstore.h), and its lock may be held by a
-        # thread that the child does not have.
+    def _forget(self) -> None:
+        """As if nothing had been opened yet: for a new reader, and for one in a forked child.
+
+        There, what the parent opened is freed without effect (ctlstore.h), and the lock may be held
+        by a thread that the child does not have.
+        """
         self._lock = threading.Lock()
         self._native: Optional[_Handle] = None
-        self._picklers = None
+        # Those that no call uses at this moment; None until the database is opened.
+        self._picklers: Optional[list[_Pickler]] = None
 
     def _name(self, family: str, table: str) -> bytes:
         name = name_of("family", family) + b"\0" + name_of("table", table) + b"\0"
@@ -396,7 +399,7 @@ class Reader:
 
 
 class Snapshot:
-    """Several reads of one state of the database, which is that after some whole ledger transaction.
+    """Several reads of one state of the database: that after some whole ledger transaction.
 
     Used in a `with` block, or ended by end(). After `max_hold` calls fail with Aborted
     (SNAPSHOT_EXPIRED). Threads may share it, and then wait for one another.
@@ -473,7 +476,7 @@ def _close_all() -> None:
 
 def _reopen_all() -> None:
     for reader in list(_readers):
-        reader._after_fork()
+        reader._forget()
 
 
 # So that no thread of the library is left when the process takes itself apart.
