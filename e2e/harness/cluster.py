@@ -29,6 +29,7 @@ BINARIES: Dict[str, str] = {
     "sidecar": "sidecar/sidecar",
     "heartbeat": "heartbeat/heartbeat",
     "ctlstore": "cli/ctlstore",
+    "read_checker": "e2e/read_checker",
 }
 
 POLL_INTERVAL_MS = 20
