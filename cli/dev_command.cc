@@ -35,6 +35,8 @@ ABSL_FLAG(std::string, executive_listen, ctlstore::executive::kDefaultListen,
           "Where the executive serves: host:port (port 0 for a free one) or unix:/absolute/path.");
 ABSL_FLAG(std::string, sidecar_listen, ctlstore::sidecar::kDefaultListen,
           "Where the sidecar serves: host:port (port 0 for a free one) or unix:/absolute/path.");
+ABSL_FLAG(int, sidecar_http_port, ctlstore::sidecar::kDefaultHttpPort,
+          "What --http_port is for the executive, for the sidecar.");
 ABSL_FLAG(std::string, reflector_listen, ctlstore::reflector::kDefaultListen,
           "Where the reflector tells how it does: host:port (port 0 for a free one) or "
           "unix:/absolute/path.");
@@ -77,6 +79,7 @@ absl::StatusOr<DevSystem::Options> OptionsFromFlags() {
   options.connection = *std::move(connection);
   options.executive_listen = absl::GetFlag(FLAGS_executive_listen);
   options.sidecar_listen = absl::GetFlag(FLAGS_sidecar_listen);
+  options.sidecar_http_port = absl::GetFlag(FLAGS_sidecar_http_port);
   options.reflector_listen = absl::GetFlag(FLAGS_reflector_listen);
   absl::StatusOr<rpc::ServerOptions> server = rpc::ServerOptionsWithoutListenFromFlags();
   if (!server.ok()) return UsageError(server.status().message());
@@ -125,13 +128,15 @@ void ShowWhereItIs(const std::string& program, const DevSystem& system, bool tls
   const std::string reflector_flag = absl::StrCat(
       reflector == reflector::kDefaultListen ? "" : absl::StrCat(" --reflector=", reflector),
       AccessFlags(system, reflector, tls));
-  const std::string http = system.executive_http_address();
-  std::cout << "executive (writes)  " << executive << "\n"
-            << (http.empty() ? ""
-                             : absl::StrCat("the same by HTTP    ", tls ? "https://" : "http://",
-                                            http, "\n"))
-            << "sidecar (reads)     " << sidecar << "\n"
-            << "reflector (status)  " << system.reflector_address() << "\n"
+  const auto by_http = [tls](const std::string& address) {
+    if (address.empty()) return std::string();
+    return absl::StrCat("the same by HTTP    ", tls ? "https://" : "http://", address, "\n");
+  };
+  std::cout << "executive (writes)  " << executive << "\n";
+  std::cout << by_http(system.executive_http_address());
+  std::cout << "sidecar (reads)     " << sidecar << "\n";
+  std::cout << by_http(system.sidecar_http_address());
+  std::cout << "reflector (status)  " << system.reflector_address() << "\n"
             << "local database      " << system.ldb_path() << "\n"
             << "system of record    " << system.ctldb_name() << "\n"
             << "\nTry in another terminal:\n\n"
@@ -197,6 +202,7 @@ Command DevCommand(const std::string& program) {
                    "sidecar_listen",
                    "reflector_listen",
                    "http_port",
+                   "sidecar_http_port",
                    "metrics_port",
                    "metrics_host",
                    "poll_interval_ms",

@@ -13,6 +13,7 @@
 #include "common/base/clock.h"
 #include "common/base/file_lock.h"
 #include "common/ldb/reader.h"
+#include "common/rpc/http_flags.h"
 #include "executive/executive_server.h"
 #include "heartbeat/heartbeat_flags.h"
 
@@ -141,6 +142,7 @@ class DevSystem::Impl {
   std::string sidecar_address() const { return sidecar_->addresses().front(); }
   std::string reflector_address() const { return reflector_server_->addresses().front(); }
   std::string executive_http_address() const { return executive_->http_address(); }
+  std::string sidecar_http_address() const { return sidecar_->http_address(); }
   const std::string& ldb_path() const { return ldb_path_; }
   const std::string& writer_secret_path() const { return writer_secret_path_; }
   const std::string& admin_token_path() const { return server_.access.admin_token_file; }
@@ -224,6 +226,10 @@ class DevSystem::Impl {
     sidecar_options.ldb_path = ldb_path_;
     sidecar_options.server = server_;
     sidecar_options.server.listen = {options.sidecar_listen};
+    absl::StatusOr<absl::optional<rpc::HttpServer::Options>> http = rpc::HttpOptionsFromPort(
+        "sidecar_http_port", options.sidecar_http_port, sidecar_options.server);
+    if (!http.ok()) return NameFlag(http.status(), options.sidecar_listen, "sidecar_listen");
+    sidecar_options.http = *std::move(http);
     absl::StatusOr<std::unique_ptr<sidecar::SidecarServer>> server =
         sidecar::SidecarServer::Start(sidecar_options);
     if (!server.ok()) return NameFlag(server.status(), options.sidecar_listen, "sidecar_listen");
@@ -263,6 +269,7 @@ std::string DevSystem::executive_address() const { return impl_->executive_addre
 std::string DevSystem::sidecar_address() const { return impl_->sidecar_address(); }
 std::string DevSystem::reflector_address() const { return impl_->reflector_address(); }
 std::string DevSystem::executive_http_address() const { return impl_->executive_http_address(); }
+std::string DevSystem::sidecar_http_address() const { return impl_->sidecar_http_address(); }
 const std::string& DevSystem::ldb_path() const { return impl_->ldb_path(); }
 const std::string& DevSystem::writer_secret_path() const { return impl_->writer_secret_path(); }
 const std::string& DevSystem::admin_token_path() const { return impl_->admin_token_path(); }

@@ -48,6 +48,8 @@ class DevSystem {
     // "host:port" or "unix:/absolute/path".
     std::string executive_listen;
     std::string sidecar_listen;
+    // Beside it, for HTTP; 0 for a free one, -1 for none.
+    int sidecar_http_port = -1;
     std::string reflector_listen;
     // For all of them, without the addresses.
     rpc::ServerOptions server;
@@ -79,6 +81,7 @@ class DevSystem {
   std::string reflector_address() const;
   // Empty where it is not served.
   std::string executive_http_address() const;
+  std::string sidecar_http_address() const;
   const std::string& ldb_path() const;
   const std::string& writer_secret_path() const;
   // A file with a token that has the role admin; empty where there are no roles.

@@ -34,12 +34,12 @@ Command Service(const char* name, const char* summary, const char* description,
 
 std::vector<Command> ServiceCommands() {
   return {
-      Service(
-          "executive", "Runs the executive: the one door for changes to control data",
-          "Serves the Executive API on a ctldb (--ctldb), which it sets up itself. Any\n"
-          "number of executives can share one ctldb. SIGTERM or Ctrl-C ends it.",
-          {"executive/", "common/ctldb/", "common/rpc/server_flags", "common/rpc/metrics_flags"},
-          {}, executive::RunExecutive),
+      Service("executive", "Runs the executive: the one door for changes to control data",
+              "Serves the Executive API on a ctldb (--ctldb), which it sets up itself. Any\n"
+              "number of executives can share one ctldb. SIGTERM or Ctrl-C ends it.",
+              {"executive/", "common/ctldb/", "common/rpc/server_flags", "common/rpc/http_flags",
+               "common/rpc/metrics_flags"},
+              {}, executive::RunExecutive),
       Service("reflector", "Runs a reflector: keeps this host's copy up with the ledger",
               "Plays the ledger of a ctldb (--ctldb), or as executives stream it (--upstream),\n"
               "into this host's local database (--ldb).\n"
@@ -47,10 +47,11 @@ std::vector<Command> ServiceCommands() {
               {"reflector/", "common/ctldb/", "common/ldb/", "common/rpc/metrics_flags",
                "common/rpc/server_flags"},
               ChannelFlags(), reflector::RunReflector),
-      Service("sidecar", "Runs a sidecar: serves reads of this host's copy by gRPC",
+      Service("sidecar", "Runs a sidecar: serves reads of this host's copy by gRPC and HTTP",
               "Serves the Sidecar API on this host's local database (--ldb), for programs that\n"
               "do not read the file themselves.",
-              {"sidecar/", "common/ldb/", "common/rpc/metrics_flags", "common/rpc/server_flags"},
+              {"sidecar/", "common/ldb/", "common/rpc/metrics_flags", "common/rpc/server_flags",
+               "common/rpc/http_flags"},
               {}, sidecar::RunSidecar),
       Service("heartbeat", "Runs a heartbeat: writes the time, from which hosts know their lag",
               "Writes through an executive (--executive), in the name of a writer whose secret\n"

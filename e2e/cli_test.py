@@ -184,6 +184,7 @@ class CliTest(E2eTestCase):
                 f"--sidecar_listen={sidecar}",
                 f"--reflector_listen={reflector}",
                 "--http_port=0",
+                "--sidecar_http_port=0",
                 "--heartbeat_interval_ms=1000",
                 *flags,
             ],

@@ -16,6 +16,9 @@ from harness.waiting import wait_until
 
 REFERENCE = Path("docs/metrics.md")
 
+# Of a sidecar.
+FREE_PORTS = ("--listen=127.0.0.1:0", "--http_port=0")
+
 
 class MetricsTest(E2eTestCase):
     def test_services_tell_how_they_do(self) -> None:
@@ -24,7 +27,7 @@ class MetricsTest(E2eTestCase):
         client.create_family("fam")
         client.create_table(table("fam", "rows", [("id", "integer")], ["id"]))
         ldb_path = self.folder / "metered" / "ldb.db"
-        sidecar = self._start("sidecar", f"--ldb={ldb_path}", "--listen=127.0.0.1:0")
+        sidecar = self._start("sidecar", f"--ldb={ldb_path}", *FREE_PORTS)
         # There is no local database yet.
         self.assertEqual(http_get(metrics_address(sidecar), "/livez")[0], 200)
         self.assertEqual(http_get(metrics_address(sidecar), "/readyz")[0], 503)
@@ -80,7 +83,7 @@ class MetricsTest(E2eTestCase):
         secret_file.write_text("the heartbeat's secret\n", encoding="utf-8")
         found: Dict[str, Set[str]] = {}
         for process in (
-            self._start("sidecar", f"--ldb={host.ldb_path}", "--listen=127.0.0.1:0"),
+            self._start("sidecar", f"--ldb={host.ldb_path}", *FREE_PORTS),
             self._start(
                 "reflector",
                 f"--ctldb={cluster.ctldb.url}",
@@ -110,14 +113,14 @@ class MetricsTest(E2eTestCase):
             self.assertEqual(described - names - absent, set(), name)
 
     def test_a_port_that_is_taken_is_named(self) -> None:
-        first = self._start("sidecar", f"--ldb={self.folder / 'ldb.db'}", "--listen=127.0.0.1:0")
+        first = self._start("sidecar", f"--ldb={self.folder / 'ldb.db'}", *FREE_PORTS)
         port = metrics_address(first).rpartition(":")[2]
         second = Process(
             "second",
             [
                 binary("sidecar"),
                 f"--ldb={self.folder / 'ldb.db'}",
-                "--listen=127.0.0.1:0",
+                *FREE_PORTS,
                 f"--metrics_port={port}",
             ],
             self.folder,

@@ -213,7 +213,7 @@ class SecurityTest(E2eTestCase):
         tls = [f"--tls_cert_file={pair.cert}", f"--tls_key_file={pair.key}"]
         services = {
             "executive": [f"--ctldb=sqlite://{self.folder}/ctldb.db", "--http_port=0"],
-            "sidecar": [f"--ldb={self.folder}/ldb.db"],
+            "sidecar": [f"--ldb={self.folder}/ldb.db", "--http_port=0"],
         }
         for service, own in services.items():
             flags = [*own, "--listen=0.0.0.0:0"]
@@ -336,6 +336,7 @@ class SecurityTest(E2eTestCase):
             "sidecar",
             f"--ldb={cluster.hosts[0].ldb_path}",
             f"--listen={socket},127.0.0.1:0",
+            "--http_port=0",
             f"--tls_cert_file={pair.cert}",
             f"--tls_key_file={pair.key}",
             *self.token_flags(),

@@ -181,7 +181,9 @@ class ServiceLifecycleTest(E2eTestCase):
         host, executive = cluster.hosts[0], cluster.executives[0]
         for taken in (tcp_address(executive.process), executive.address):
             with self.subTest(taken):
-                result = self._run("sidecar", f"--ldb={host.ldb_path}", f"--listen={taken}")
+                result = self._run(
+                    "sidecar", f"--ldb={host.ldb_path}", f"--listen={taken}", "--http_port=0"
+                )
                 self.assertGreater(result.returncode, 0)
                 self.assertIn(taken, result.stdout)
         for taken in (tcp_address(host.sidecar), host.sidecar_address):
@@ -298,7 +300,9 @@ class ServiceLifecycleTest(E2eTestCase):
         return self._process(name, "reflector", f"--ctldb={ctldb_url}", f"--ldb={ldb_path}")
 
     def _sidecar(self, name: str, ldb_path: Path, listen: str) -> Process:
-        return self._process(name, "sidecar", f"--ldb={ldb_path}", f"--listen={listen}")
+        return self._process(
+            name, "sidecar", f"--ldb={ldb_path}", f"--listen={listen}", "--http_port=0"
+        )
 
     def _process(self, name: str, service: str, *flags: str) -> Process:
         process = Process(name, [binary(service), *flags], self.folder)

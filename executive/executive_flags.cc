@@ -83,9 +83,6 @@ ABSL_FLAG(int64_t, ledger_listener_timeout_ms, 30000,
           "milliseconds.");
 ABSL_FLAG(int64_t, max_ledger_listeners, ctlstore::executive::LedgerTailer::Options().max_listeners,
           "How many may listen to the ledger; further ones are refused with RESOURCE_EXHAUSTED.");
-ABSL_FLAG(int, http_port, 3080,
-          "The port of the HTTP API, on the host of the first address of --listen (loopback where "
-          "that is a Unix socket). 0: a free one; -1: none.");
 
 namespace ctlstore::executive {
 namespace {
@@ -209,7 +206,7 @@ absl::Status ReadExecutiveFlags(ExecutiveServer::Options* options) {
   options->ctldb_wait = absl::Milliseconds(wait_ms);
 
   absl::StatusOr<absl::optional<rpc::HttpServer::Options>> http =
-      rpc::HttpOptionsFromPort("http_port", absl::GetFlag(FLAGS_http_port), options->server);
+      rpc::HttpOptionsFromFlags(kDefaultHttpPort, options->server);
   if (!http.ok()) return http.status();
   options->http = *std::move(http);
   absl::StatusOr<absl::optional<rpc::HttpServer::Options>> metrics = rpc::MetricsOptionsFromFlags();

@@ -11,6 +11,8 @@ namespace ctlstore::executive {
 
 // Where an executive serves unless it is told otherwise.
 inline constexpr char kDefaultListen[] = "127.0.0.1:3000";
+// And where it serves HTTP, unless --http_port does.
+inline constexpr int kDefaultHttpPort = 3080;
 
 // What the flags say: those of the ctldb (common/ctldb), of every server (common/rpc) and the
 // executive's own. To be called after the flags are parsed. INVALID_ARGUMENT names the flag.

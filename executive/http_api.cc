@@ -10,13 +10,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "common/rpc/http_errors.h"
+#include "common/rpc/http_router.h"
 #include "common/schema/errors.h"
 #include "executive/json_limits.h"
 #include "executive/json_mutation.h"
@@ -207,15 +204,8 @@ absl::Status GetStatus(const Call& call, HttpResponse* response) {
   return JsonAnswer(json.dump(), response);
 }
 
-enum class Body { kIgnored, kRaw, kJson };
-
-// What a segment of a route is called where it is a name.
-constexpr char kName = '{';
-
 struct Route {
-  absl::string_view method;
-  absl::string_view path;
-  Body body;
+  rpc::HttpRoute path;
   // Whether the caller's role matters; otherwise it proves to be a writer, or need not prove
   // anything.
   bool with_role;
@@ -223,69 +213,42 @@ struct Route {
   Logic logic;
 };
 
+constexpr bool kJsonBody = true;
 constexpr char kMutationsPath[] = "/families/{family}/mutations";
 constexpr char kTablePath[] = "/families/{family}/tables/{table}";
 constexpr char kTableLimitPath[] = "/limits/tables/{family}/{table}";
 constexpr char kWriterLimitPath[] = "/limits/writers/{writer}";
 
 constexpr std::array<Route, 20> kRoutes = {{
-    {"POST", kMutationsPath, Body::kJson, false, nullptr},
-    {"GET", "/cookie", Body::kIgnored, false, GetCookie},
-    {"POST", "/cookie", Body::kRaw, false, SetCookie},
-    {"POST", "/families/{family}", Body::kIgnored, true, CreateFamily},
-    {"POST", kTablePath, Body::kJson, true, CreateTable},
-    {"PUT", kTablePath, Body::kJson, true, AddFields},
-    {"DELETE", kTablePath, Body::kIgnored, true, DropTable},
-    {"POST", "/tables", Body::kJson, true, CreateTables},
-    {"POST", "/writers/{writer}", Body::kRaw, true, RegisterWriter},
-    {"GET", "/schema/table/{family}/{table}", Body::kIgnored, true, GetTable},
-    {"GET", "/schema/family/{family}", Body::kIgnored, true, ListTables},
-    {"GET", "/limits/tables", Body::kIgnored, true, ListTableLimits},
-    {"POST", kTableLimitPath, Body::kJson, true, SetTableLimit},
-    {"DELETE", kTableLimitPath, Body::kIgnored, true, DeleteTableLimit},
-    {"GET", "/limits/writers", Body::kIgnored, true, ListWriterLimits},
-    {"POST", kWriterLimitPath, Body::kJson, true, SetWriterLimit},
-    {"DELETE", kWriterLimitPath, Body::kIgnored, true, DeleteWriterLimit},
-    {"DELETE", "/clear-rows/families/{family}", Body::kIgnored, true, ClearFamily},
-    {"DELETE", "/clear-rows/families/{family}/tables/{table}", Body::kIgnored, true, ClearTable},
-    {"GET", "/status", Body::kIgnored, true, GetStatus},
+    {{"POST", kMutationsPath, kJsonBody}, false, nullptr},
+    {{"GET", "/cookie"}, false, GetCookie},
+    {{"POST", "/cookie"}, false, SetCookie},
+    {{"POST", "/families/{family}"}, true, CreateFamily},
+    {{"POST", kTablePath, kJsonBody}, true, CreateTable},
+    {{"PUT", kTablePath, kJsonBody}, true, AddFields},
+    {{"DELETE", kTablePath}, true, DropTable},
+    {{"POST", "/tables", kJsonBody}, true, CreateTables},
+    {{"POST", "/writers/{writer}"}, true, RegisterWriter},
+    {{"GET", "/schema/table/{family}/{table}"}, true, GetTable},
+    {{"GET", "/schema/family/{family}"}, true, ListTables},
+    {{"GET", "/limits/tables"}, true, ListTableLimits},
+    {{"POST", kTableLimitPath, kJsonBody}, true, SetTableLimit},
+    {{"DELETE", kTableLimitPath}, true, DeleteTableLimit},
+    {{"GET", "/limits/writers"}, true, ListWriterLimits},
+    {{"POST", kWriterLimitPath, kJsonBody}, true, SetWriterLimit},
+    {{"DELETE", kWriterLimitPath}, true, DeleteWriterLimit},
+    {{"DELETE", "/clear-rows/families/{family}"}, true, ClearFamily},
+    {{"DELETE", "/clear-rows/families/{family}/tables/{table}"}, true, ClearTable},
+    {{"GET", "/status"}, true, GetStatus},
 }};
 
-// The routes with their paths in segments, and their names for the metrics.
-struct KnownRoute {
-  const Route* route;
-  std::vector<absl::string_view> segments;
-  std::string name;
-};
-
-const std::vector<KnownRoute>& KnownRoutes() {
-  static const auto* const routes = [] {
-    auto* const result = new std::vector<KnownRoute>();
-    for (const Route& route : kRoutes) {
-      result->push_back({&route, absl::StrSplit(route.path.substr(1), '/'),
-                         absl::StrCat(route.method, " ", route.path)});
-    }
-    return result;
+const rpc::HttpRouter& Router() {
+  static const auto* const router = [] {
+    std::vector<rpc::HttpRoute> paths;
+    for (const Route& route : kRoutes) paths.push_back(route.path);
+    return new rpc::HttpRouter(paths);
   }();
-  return *routes;
-}
-
-bool Matches(const KnownRoute& route, const std::vector<std::string>& segments) {
-  if (route.segments.size() != segments.size()) return false;
-  for (size_t i = 0; i < segments.size(); ++i) {
-    if (route.segments[i][0] != kName && route.segments[i] != segments[i]) return false;
-  }
-  return true;
-}
-
-// curl calls every body a form unless told otherwise, so that is no reason to refuse one.
-bool MayBeJson(const HttpRequest& request) {
-  const absl::optional<absl::string_view> header = request.header("content-type");
-  if (!header.has_value()) return true;
-  const std::string type =
-      absl::AsciiStrToLower(absl::StripAsciiWhitespace(header->substr(0, header->find(';'))));
-  return type.empty() || type == kJson || type == "text/json" || absl::EndsWith(type, "+json") ||
-         type == "application/x-www-form-urlencoded";
+  return *router;
 }
 
 // One request, from its beginning to its answer. Lives on in whatever will answer.
@@ -297,63 +260,29 @@ class Exchange {
   Exchange& operator=(const Exchange&) = delete;
 
   static void Run(std::shared_ptr<Exchange> self) {
-    const absl::optional<std::vector<std::string>> segments =
-        rpc::PathSegments(self->request_.path());
-    if (!segments.has_value()) {
-      return self->Refuse(400, "the path has malformed percent-encoding");
-    }
-    if (!self->FindRoute(*segments)) return;
-    const Route& route = *self->route_->route;
-    if (route.body == Body::kJson && !MayBeJson(self->request_)) {
-      return self->Refuse(415, "the body has to be of the type application/json");
-    }
-    for (size_t i = 0; i < segments->size(); ++i) {
-      if (self->route_->segments[i][0] == kName) self->names_.push_back((*segments)[i]);
-    }
-    if (route.logic == nullptr) return Mutate(std::move(self));
+    rpc::HttpRouter::Match& match = self->match_;
+    match = Router().Find(self->request_);
+    if (match.refusal.has_value()) return self->Respond(match.code, *std::move(match.refusal));
+    self->route_ = &kRoutes[match.route];
+    if (self->route_->logic == nullptr) return Mutate(std::move(self));
     if (!self->parts_.workers->TrySubmit([self] { self->Work(); })) self->Finish(TooManyCalls());
   }
 
  private:
-  // Answers where there is none.
-  bool FindRoute(const std::vector<std::string>& segments) {
-    const absl::string_view method = request_.method() == "HEAD" ? "GET" : request_.method();
-    std::vector<absl::string_view> allowed;
-    for (const KnownRoute& known : KnownRoutes()) {
-      if (!Matches(known, segments)) continue;
-      if (known.route->method == method) {
-        route_ = &known;
-        return true;
-      }
-      allowed.push_back(known.route->method);
-      if (known.route->method == "GET") allowed.push_back("HEAD");
-    }
-    if (allowed.empty()) {
-      Refuse(404, "there is nothing at this path");
-    } else {
-      const std::string methods = absl::StrJoin(allowed, ", ");
-      HttpResponse response =
-          rpc::ErrorResponse(405, absl::StrCat("this path takes the methods ", methods));
-      response.headers.emplace_back("Allow", methods);
-      Respond(absl::StatusCode::kUnimplemented, std::move(response));
-    }
-    return false;
-  }
-
   // By a worker.
   void Work() {
     if (request_.cancelled()) return Finish(absl::CancelledError("the client has gone away"));
     absl::StatusOr<rpc::Caller> caller = rpc::Caller{};
-    if (route_->route->with_role) {
+    if (route_->with_role) {
       caller = parts_.access->Identify(request_.header("authorization"),
                                        request_.client_identities(), request_.peer());
       if (!caller.ok()) return Finish(caller.status());
     }
     caller->peer = std::string(request_.peer());
-    const Call call{request_, std::move(names_), parts_.executive, *std::move(caller),
+    const Call call{request_, std::move(match_.names), parts_.executive, *std::move(caller),
                     start_ + parts_.max_call_duration};
     HttpResponse response;
-    const absl::Status status = route_->route->logic(call, &response);
+    const absl::Status status = route_->logic(call, &response);
     Finish(status, std::move(response));
   }
 
@@ -361,7 +290,7 @@ class Exchange {
     absl::StatusOr<Credentials> credentials = CredentialsOf(self->request_);
     if (!credentials.ok()) return self->Finish(credentials.status());
     absl::StatusOr<std::unique_ptr<const JsonMutation>> mutation =
-        JsonMutation::Parse(self->names_[0], self->request_.body());
+        JsonMutation::Parse(self->match_.names[0], self->request_.body());
     if (!mutation.ok()) return self->Finish(mutation.status());
     self->mutation_ = *std::move(mutation);
     Executive::MutateCall call;
@@ -379,11 +308,6 @@ class Exchange {
     executive->StartMutate(std::move(call));
   }
 
-  void Refuse(int status, absl::string_view message) {
-    Respond(status == 404 ? absl::StatusCode::kNotFound : absl::StatusCode::kInvalidArgument,
-            rpc::ErrorResponse(status, message));
-  }
-
   void Finish(const absl::Status& status, HttpResponse response = {}) {
     if (absl::IsInternal(status)) {
       LOG(ERROR) << "event=call_failed request=\"" << Name() << "\" error=\"" << status.message()
@@ -398,18 +322,14 @@ class Exchange {
     respond_(std::move(response));
   }
 
-  // Paths that nobody knows are one, so that they cannot become many metrics.
-  absl::string_view Name() const {
-    if (route_ == nullptr) return "other";
-    return route_->name;
-  }
+  absl::string_view Name() const { return Router().name(match_.route); }
 
   const FaceParts parts_;
   const HttpRequest& request_;
   const rpc::HttpServer::Respond respond_;
   const absl::Time start_ = absl::Now();
-  const KnownRoute* route_ = nullptr;
-  std::vector<std::string> names_;
+  rpc::HttpRouter::Match match_;
+  const Route* route_ = nullptr;
   std::unique_ptr<const JsonMutation> mutation_;
 };
 

@@ -5,13 +5,17 @@
 #include <utility>
 
 #include "absl/time/time.h"
-#include "executive/json_reader.h"
+#include "common/rpc/json_reader.h"
 #include "executive/limit_conversion.h"
 
 namespace ctlstore::executive {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using rpc::JsonNode;
+using rpc::ParseJson;
+using rpc::ReadInteger;
+using rpc::ReadMembers;
 
 constexpr char kMaxSize[] = "max-size";
 constexpr char kWarnSize[] = "warn-size";

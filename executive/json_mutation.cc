@@ -1,39 +1,22 @@
 #include "executive/json_mutation.h"
 
-#include <cmath>
 #include <cstddef>
-#include <cstdint>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "absl/types/optional.h"
+#include "common/rpc/json_reader.h"
 #include "common/schema/errors.h"
 #include "common/schema/limits.h"
-#include "executive/json_reader.h"
 
 namespace ctlstore::executive {
 namespace {
 
-// What a number is, exactly; of decimals with a fraction or an exponent the nearest that there is.
-// nullopt where none is near.
-absl::optional<ValueView> NumberOf(absl::string_view token) {
-  int64_t integer = 0;
-  if (absl::SimpleAtoi(token, &integer)) return ValueView(integer);
-  double decimal = 0;
-  if (!absl::SimpleAtod(token, &decimal) || !std::isfinite(decimal)) return absl::nullopt;
-  if (token.find_first_of(".eE") == absl::string_view::npos) {
-    // More digits than an integer has. A decimal where it is just that.
-    if (absl::StrFormat("%.0f", decimal) != token) return absl::nullopt;
-  } else if (decimal == 0) {
-    // Too near to 0, unless it is 0.
-    const absl::string_view digits = token.substr(0, token.find_first_of("eE"));
-    if (digits.find_first_of("123456789") != absl::string_view::npos) return absl::nullopt;
-  }
-  return ValueView(decimal);
-}
+using rpc::CheckKind;
+using rpc::JsonNode;
+using rpc::MemberPath;
+using rpc::ReadMembers;
 
 }  // namespace
 
@@ -73,7 +56,7 @@ struct JsonMutation::Parser {
   absl::Status Cookie(absl::string_view path, const JsonNode* node,
                       absl::optional<absl::string_view>* cookie) {
     if (node == nullptr) return absl::OkStatus();
-    absl::StatusOr<std::string> bytes = ReadBytes(path, *node);
+    absl::StatusOr<std::string> bytes = rpc::ReadBytes(path, *node);
     if (!bytes.ok()) return bytes.status();
     *cookie = mutation->Keep(*bytes);
     return absl::OkStatus();
@@ -119,7 +102,7 @@ struct JsonMutation::Parser {
       case JsonNode::Kind::kString:
         return ValueView(mutation->Keep(node.text));
       case JsonNode::Kind::kNumber: {
-        const absl::optional<ValueView> number = NumberOf(node.text);
+        const absl::optional<ValueView> number = rpc::NumberOf(node);
         if (number.has_value()) return *number;
         return InvalidField(MutationValuePath(i, node.name), reason::kInvalidValue,
                             "no field can hold the number exactly");
@@ -129,13 +112,13 @@ struct JsonMutation::Parser {
         break;
     }
     return InvalidField(MutationValuePath(i, node.name), reason::kInvalidValue,
-                        absl::StrCat("no field can hold ", JsonKindName(node.kind)));
+                        absl::StrCat("no field can hold ", rpc::JsonKindName(node.kind)));
   }
 };
 
 absl::StatusOr<std::unique_ptr<const JsonMutation>> JsonMutation::Parse(absl::string_view family,
                                                                         absl::string_view body) {
-  absl::StatusOr<JsonNode> json = ParseJson(body);
+  absl::StatusOr<JsonNode> json = rpc::ParseJson(body);
   if (!json.ok()) return json.status();
   std::unique_ptr<JsonMutation> mutation(new JsonMutation());
   mutation->kept_.reserve(family.size() + body.size());

@@ -6,14 +6,19 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
+#include "common/rpc/json_reader.h"
 #include "common/schema/errors.h"
 #include "common/schema/limits.h"
-#include "executive/json_reader.h"
 
 namespace ctlstore::executive {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using rpc::CheckKind;
+using rpc::JsonNode;
+using rpc::MemberPath;
+using rpc::ParseJson;
+using rpc::ReadMembers;
 
 // `status` about `from`, or what is in it, as one about `to`.
 absl::Status RenameField(const absl::Status& status, absl::string_view from, absl::string_view to) {

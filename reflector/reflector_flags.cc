@@ -76,6 +76,11 @@ ABSL_FLAG(int64_t, max_wal_bytes, int64_t{2} << 30,
           "The size of the LDB's WAL, in bytes, over which nothing more is applied while a reader "
           "that holds an old state keeps it from being emptied.");
 
+ABSL_FLAG(
+    int64_t, change_history_bytes, int64_t{16} << 20,
+    "How much of what the last commits changed is kept in the LDB, in bytes, about: those who "
+    "watch it can be away for as long without missing anything. 0: none.");
+
 ABSL_DECLARE_FLAG(std::string, listen);
 
 namespace ctlstore::reflector {
@@ -229,6 +234,11 @@ absl::Status ReadReflectorFlags(ReflectorRunner::Options* options) {
                        absl::StrCat("must be at least --checkpoint_wal_bytes (",
                                     checkpoint_wal_bytes, "), is ", max_wal_bytes));
   }
+  const int64_t change_history_bytes = absl::GetFlag(FLAGS_change_history_bytes);
+  if (change_history_bytes < 0) {
+    return InvalidFlag("change_history_bytes",
+                       absl::StrCat("must be at least 0, is ", change_history_bytes));
+  }
   const absl::StatusOr<int64_t> first_sequence = ctldb::LedgerFirstSequenceFromFlags();
   if (!first_sequence.ok()) return first_sequence.status();
   const double jitter = absl::GetFlag(FLAGS_poll_jitter);
@@ -247,6 +257,7 @@ absl::Status ReadReflectorFlags(ReflectorRunner::Options* options) {
   options->writer.max_commit_time = absl::Milliseconds(commit_ms);
   options->writer.checkpoint_wal_bytes = checkpoint_wal_bytes;
   options->writer.max_wal_bytes = max_wal_bytes;
+  options->writer.change_history_bytes = change_history_bytes;
   options->changelog_max_bytes = changelog_max_bytes;
   // Who looks seldom by intention is not late.
   options->reflector.ready_within =

@@ -21,6 +21,7 @@ ABSL_DECLARE_FLAG(int64_t, max_commit_bytes);
 ABSL_DECLARE_FLAG(int64_t, max_commit_ms);
 ABSL_DECLARE_FLAG(int64_t, checkpoint_wal_bytes);
 ABSL_DECLARE_FLAG(int64_t, max_wal_bytes);
+ABSL_DECLARE_FLAG(int64_t, change_history_bytes);
 ABSL_DECLARE_FLAG(int64_t, changelog_max_bytes);
 ABSL_DECLARE_FLAG(int64_t, ledger_first_sequence);
 ABSL_DECLARE_FLAG(std::string, upstream);
@@ -59,6 +60,7 @@ TEST_F(ReflectorFlagsTest, DefaultsAreThoseOfTheClasses) {
   EXPECT_EQ(options.writer.max_commit_bytes, defaults.writer.max_commit_bytes);
   EXPECT_EQ(options.writer.max_commit_time, defaults.writer.max_commit_time);
   EXPECT_EQ(options.writer.max_wal_bytes, defaults.writer.max_wal_bytes);
+  EXPECT_EQ(options.writer.change_history_bytes, defaults.writer.change_history_bytes);
   EXPECT_EQ(options.changelog_max_bytes, defaults.changelog_max_bytes);
   EXPECT_EQ(options.ledger_first_sequence, defaults.ledger_first_sequence);
   EXPECT_EQ(options.reflector.ready_within, absl::Minutes(1));
@@ -75,6 +77,7 @@ TEST_F(ReflectorFlagsTest, TakesWhatTheFlagsSay) {
   absl::SetFlag(&FLAGS_max_commit_bytes, 80);
   absl::SetFlag(&FLAGS_max_commit_ms, 90);
   absl::SetFlag(&FLAGS_max_wal_bytes, 100);
+  absl::SetFlag(&FLAGS_change_history_bytes, 0);
   absl::SetFlag(&FLAGS_changelog_max_bytes, 110);
   absl::SetFlag(&FLAGS_ledger_first_sequence, 120);
   ReflectorRunner::Options options;
@@ -90,6 +93,7 @@ TEST_F(ReflectorFlagsTest, TakesWhatTheFlagsSay) {
   EXPECT_EQ(options.writer.max_commit_bytes, 80);
   EXPECT_EQ(options.writer.max_commit_time, absl::Milliseconds(90));
   EXPECT_EQ(options.writer.max_wal_bytes, 100);
+  EXPECT_EQ(options.writer.change_history_bytes, 0);
   EXPECT_EQ(options.changelog_max_bytes, 110);
   EXPECT_EQ(options.ledger_first_sequence, 120);
 }
@@ -115,6 +119,9 @@ TEST_F(ReflectorFlagsTest, WhatCannotBeUsedIsNamed) {
   absl::SetFlag(&FLAGS_poll_jitter, 0);
   absl::SetFlag(&FLAGS_max_wal_bytes, 1000);
   EXPECT_THAT(ReadReflectorFlags(&options).ToString(), HasSubstr("--max_wal_bytes"));
+  absl::SetFlag(&FLAGS_max_wal_bytes, int64_t{2} << 30);
+  absl::SetFlag(&FLAGS_change_history_bytes, -1);
+  EXPECT_THAT(ReadReflectorFlags(&options).ToString(), HasSubstr("--change_history_bytes"));
 }
 
 TEST_F(ReflectorFlagsTest, OneLdbIsWhatItsOwnFlagsSay) {

@@ -16,6 +16,7 @@
 #include "common/base/shutdown_signal.h"
 #include "common/ldb/ldb_flags.h"
 #include "common/ldb/reader.h"
+#include "common/rpc/http_flags.h"
 #include "common/rpc/metrics_flags.h"
 #include "common/rpc/server_flags.h"
 
@@ -24,6 +25,10 @@ ABSL_FLAG(int64_t, max_list_rows, ctlstore::sidecar::SidecarServer::Options().ma
 ABSL_FLAG(int64_t, max_list_duration_ms, 30000,
           "How long one ListRows may take, in milliseconds; then it fails with DEADLINE_EXCEEDED. "
           "The LDB's WAL cannot be emptied and grows meanwhile.");
+ABSL_FLAG(
+    int64_t, max_http_list_bytes, ctlstore::sidecar::SidecarServer::Options().max_http_list_bytes,
+    "The most bytes of JSON that one list has over HTTP; a larger one is refused with 416, as "
+    "one of more than --max_list_rows rows is.");
 ABSL_FLAG(int64_t, max_waits, ctlstore::sidecar::SidecarServer::Options().max_waits,
           "The most calls that wait for a ledger sequence at a time (min_sequence, "
           "WaitForSequence); more are refused with RESOURCE_EXHAUSTED.");
@@ -58,6 +63,7 @@ absl::Status CheckAtLeast(const char* flag, int64_t value, int64_t least) {
 absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
   const int64_t max_list_rows = absl::GetFlag(FLAGS_max_list_rows);
   const int64_t max_list_duration_ms = absl::GetFlag(FLAGS_max_list_duration_ms);
+  const int64_t max_http_list_bytes = absl::GetFlag(FLAGS_max_http_list_bytes);
   const int64_t max_waits = absl::GetFlag(FLAGS_max_waits);
   const int64_t max_wait_ms = absl::GetFlag(FLAGS_max_wait_ms);
   const int64_t cache_bytes = absl::GetFlag(FLAGS_cache_bytes);
@@ -67,6 +73,7 @@ absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
   for (const absl::Status& status :
        {CheckAtLeast("max_list_rows", max_list_rows, 1),
         CheckAtLeast("max_list_duration_ms", max_list_duration_ms, 1),
+        CheckAtLeast("max_http_list_bytes", max_http_list_bytes, 2),
         CheckAtLeast("max_waits", max_waits, 1), CheckAtLeast("max_wait_ms", max_wait_ms, 1),
         CheckAtLeast("max_watches", max_watches, 1),
         CheckAtLeast("watch_progress_interval_ms", progress_interval_ms, 1),
@@ -74,6 +81,7 @@ absl::Status ReadSidecarFlags(SidecarServer::Options* options) {
         CheckAtLeast("page_cache_bytes", page_cache_bytes, 0)}) {
     if (!status.ok()) return status;
   }
+  options->max_http_list_bytes = static_cast<size_t>(max_http_list_bytes);
   options->watches.max_watches = static_cast<size_t>(max_watches);
   options->watches.progress_interval = absl::Milliseconds(progress_interval_ms);
   options->max_list_rows = max_list_rows;
@@ -92,6 +100,10 @@ absl::StatusOr<SidecarServer::Options> SidecarOptionsFromFlags() {
   absl::StatusOr<rpc::ServerOptions> server = rpc::ServerOptionsFromFlags(kDefaultListen);
   if (!server.ok()) return server.status();
   options.server = *std::move(server);
+  absl::StatusOr<absl::optional<rpc::HttpServer::Options>> http =
+      rpc::HttpOptionsFromFlags(kDefaultHttpPort, options.server);
+  if (!http.ok()) return http.status();
+  options.http = *std::move(http);
   options.ldb_path = ldb::LdbPathFromFlags();
   return options;
 }

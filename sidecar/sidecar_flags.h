@@ -11,13 +11,15 @@ namespace ctlstore::sidecar {
 
 // Where a sidecar listens unless --listen says otherwise.
 inline constexpr char kDefaultListen[] = "127.0.0.1:1331";
+// And where it serves HTTP, unless --http_port does.
+inline constexpr int kDefaultHttpPort = 1380;
 
 // The options that the flags of the sidecar, the LDB and servers describe. INVALID_ARGUMENT names
 // the flag.
 absl::StatusOr<SidecarServer::Options> SidecarOptionsFromFlags();
 
 // Sets what the sidecar's own flags describe, limits and caches, and leaves the rest, for those who
-// know the LDB and the address from elsewhere.
+// know the LDB and the addresses from elsewhere.
 absl::Status ReadSidecarFlags(SidecarServer::Options* options);
 
 // Runs a sidecar until SIGTERM or SIGINT. Returns the process's exit status: 0 after an orderly

@@ -106,7 +106,7 @@ class SidecarService::Impl : public Calls {
     });
   }
 
-  size_t waiting() { return service_.waiter()->waiting(); }
+  SequenceWaiter* waiter() { return service_.waiter(); }
   Watches* watches() { return &watches_; }
 
  private:
@@ -125,7 +125,8 @@ SidecarService::SidecarService(ldb::Reader* reader, Clock* clock, const Options&
 SidecarService::~SidecarService() = default;
 
 grpc::Service* SidecarService::grpc_service() { return impl_.get(); }
-size_t SidecarService::waiting() const { return impl_->waiting(); }
+size_t SidecarService::waiting() const { return impl_->waiter()->waiting(); }
+SequenceWaiter* SidecarService::waiter() { return impl_->waiter(); }
 void SidecarService::EndWatches() { impl_->watches()->Shutdown(); }
 Watches::Stats SidecarService::watch_stats() const { return impl_->watches()->stats(); }
 

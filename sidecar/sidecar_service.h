@@ -12,6 +12,7 @@
 #include "common/ldb/reader.h"
 #include "common/rpc/access_control.h"
 #include "common/rpc/call_metrics.h"
+#include "sidecar/sequence_waiter.h"
 #include "sidecar/watches.h"
 
 namespace grpc {
@@ -56,6 +57,9 @@ class SidecarService {
   // Ends all watches, those to come too: they do not end by themselves before a server's end.
   void EndWatches();
   Watches::Stats watch_stats() const;
+
+  // For another API over the same reader, whose calls then wait among the same number.
+  SequenceWaiter* waiter();
 
  private:
   class Impl;

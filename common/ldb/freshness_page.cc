@@ -332,6 +332,11 @@ class FreshnessPageWriter::Impl {
     Finish(applied_sequence);
   }
 
+  // Nothing has changed.
+  void EndPause() {
+    if (page_.epoch.load(std::memory_order_relaxed) % 2 != 0) MakeEven(&page_.epoch);
+  }
+
   // Anything may have changed.
   void EndChange(int64_t applied_sequence) {
     CountUp(&page_.everything);
@@ -443,6 +448,10 @@ void FreshnessPageWriter::CommitFailed() {
   impl_->BeginChange();
   impl_->EndChange(impl_->applied_sequence());
 }
+
+void FreshnessPageWriter::Pause() { impl_->BeginChange(); }
+
+void FreshnessPageWriter::Resume() { impl_->EndPause(); }
 
 class FreshnessPageView::Impl {
  public:

@@ -28,9 +28,10 @@ uint64_t FreshnessKeyHash(absl::Span<const ValueView> key);
 // Where the page of a local database is: beside the file itself, behind symbolic links.
 std::string FreshnessPagePath(absl::string_view ldb_path);
 
-// Writes the page. The epoch is odd from Committing() to Committed() or CommitFailed(), and from
-// the writer's end on. A writer that is killed between commits leaves it even: nothing changes then
-// until the next writer comes, which counts everything as changed. Used by one thread.
+// Writes the page. The epoch is odd from Committing() to Committed() or CommitFailed(), from
+// Pause() to Resume(), and from the writer's end on. A writer that is killed between commits leaves
+// it even: nothing changes then until the next writer comes, which counts everything as changed.
+// Used by one thread.
 class FreshnessPageWriter : public ChangeListener {
  public:
   // Takes over the page at `path`, or makes a new one where there is none that fits. `identity` (16
@@ -47,6 +48,11 @@ class FreshnessPageWriter : public ChangeListener {
   void Committing(absl::Span<const Change> changes) override;
   void Committed(absl::Span<const Change> changes, int64_t applied_sequence) override;
   void CommitFailed() override;
+
+  // Makes readers let go of the states of the database that they hold, and hold none until
+  // Resume(). Nothing is committed meanwhile: what they have kept is as it was.
+  void Pause();
+  void Resume();
 
  private:
   class Impl;
@@ -72,7 +78,8 @@ class FreshnessPageView {
   FreshnessPageView& operator=(const FreshnessPageView&) = delete;
 
   // What is committed is as it was for as long as this is the same even number. Odd: a commit is
-  // under way, or no writer is there; then nothing can be told. Everything that was written to the
+  // under way, the WAL is being emptied, or no writer is there; then nothing can be told, and no
+  // read transaction should be held. Everything that was written to the
   // database before the value was set is visible to who reads it.
   uint64_t epoch() const;
 

@@ -51,4 +51,12 @@ void FreshnessPageKeeper::Committed(absl::Span<const Change> changes, int64_t ap
 
 void FreshnessPageKeeper::CommitFailed() { Detach(); }
 
+void FreshnessPageKeeper::Pause() {
+  if (page_ != nullptr) page_->Pause();
+}
+
+void FreshnessPageKeeper::Resume() {
+  if (page_ != nullptr) page_->Resume();
+}
+
 }  // namespace ctlstore::ldb

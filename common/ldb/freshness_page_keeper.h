@@ -35,6 +35,10 @@ class FreshnessPageKeeper : public ChangeListener {
   // The file has to be looked at to know whether it failed, so this is as Detach().
   void CommitFailed() override;
 
+  // FreshnessPageWriter's, where the page is there.
+  void Pause();
+  void Resume();
+
  private:
   const std::string path_;
   const std::string identity_;

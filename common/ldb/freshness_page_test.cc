@@ -224,6 +224,35 @@ TEST(FreshnessPageTest, AFailedCommitEndsEvenAndCountsAsAnything) {
   EXPECT_TRUE(ChangesSince(*view, &mark).everything);
 }
 
+TEST(FreshnessPageTest, APauseIsOddAndChangesNothing) {
+  TestFolder folder;
+  const std::string path = folder.Path("page");
+  auto writer = OpenPage(path, 7);
+  auto view = OpenView(path);
+  TestChanges().Key(8, "tbl", 5).Commit(writer.get(), 8);
+  FreshnessPageView::Mark mark = view->mark();
+  const uint64_t epoch = view->epoch();
+  const uint64_t version = view->TableVersion(TableHash("tbl"));
+  writer->Pause();
+  EXPECT_EQ(view->epoch() % 2, 1u);
+  writer->Resume();
+  EXPECT_EQ(view->epoch() % 2, 0u);
+  EXPECT_GT(view->epoch(), epoch) << "who holds a transaction would keep it";
+  EXPECT_EQ(view->applied_sequence(), 8);
+  EXPECT_EQ(view->TableVersion(TableHash("tbl")), version);
+  const FreshnessPageView::Changed changed = ChangesSince(*view, &mark);
+  EXPECT_FALSE(changed.everything);
+  EXPECT_THAT(changed.tables, IsEmpty());
+  EXPECT_THAT(changed.keys, IsEmpty());
+  // Where it was resumed already it stays even.
+  writer->Resume();
+  EXPECT_EQ(view->epoch() % 2, 0u);
+  // A writer that ends in a pause leaves it odd.
+  writer->Pause();
+  writer = nullptr;
+  EXPECT_EQ(view->epoch() % 2, 1u);
+}
+
 TEST(FreshnessPageTest, TheRingHoldsItsSizeAndNoMore) {
   TestFolder folder;
   auto writer = OpenPage(folder.Path("page"));

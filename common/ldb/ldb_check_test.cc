@@ -63,10 +63,12 @@ std::vector<LedgerEntry> Rows(TestLedger* ledger, int first, int last) {
 
 class LdbCheckTest : public testing::Test {
  protected:
-  // A local database without anything in its WAL.
+  // A local database without anything in its WAL, and without a history, in which keys are values.
   void Create(int rows = 1000) {
     {
-      std::unique_ptr<LdbWriter> writer = OpenWriter(path_);
+      LdbWriter::Options options;
+      options.change_history_bytes = 0;
+      std::unique_ptr<LdbWriter> writer = OpenWriter(path_, options);
       TestLedger ledger;
       ASSERT_TRUE(writer->Apply(Tables(&ledger)).ok());
       ASSERT_TRUE(writer->Apply(Rows(&ledger, 0, rows)).ok());

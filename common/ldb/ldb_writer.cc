@@ -152,8 +152,8 @@ class LdbWriter::Impl {
     wal.warn_reader_after = options_.warn_reader_after;
     wal.clock = options_.clock;
     const std::string file_path = sqlite3_db_filename(connection_->database->handle(), "main");
-    wal_ = std::make_unique<WalKeeper>(path_, file_path, wal);
     page_ = std::make_unique<FreshnessPageKeeper>(file_path, identity_, options_.clock);
+    wal_ = std::make_unique<WalKeeper>(path_, file_path, page_.get(), wal);
     page_->Attach(applied_position_.sequence);
     return absl::OkStatus();
   }
@@ -472,8 +472,8 @@ class LdbWriter::Impl {
   std::string identity_;
   // Null after an error of the file.
   std::unique_ptr<Connection> connection_;
-  std::unique_ptr<WalKeeper> wal_;
   std::unique_ptr<FreshnessPageKeeper> page_;
+  std::unique_ptr<WalKeeper> wal_;
   TransactionSplitter splitter_;
 
   LedgerPosition applied_position_;

@@ -12,6 +12,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/ldb/freshness_page.h"
 #include "common/ldb/ldb_test_util.h"
 #include "common/ldb/ldb_writer.h"
 #include "common/schema/errors.h"
@@ -115,6 +116,144 @@ TEST_F(LdbWriterWalTest, StaysBoundedUnderConstantReading) {
   }
   EXPECT_GT(writer_->wal().checkpoints, 10);
   EXPECT_EQ(writer_->wal().failed_checkpoints, 0);
+}
+
+// Holds a read transaction for as long as the freshness page says that it is current, as the reader
+// library does. Each read sees the last commit that was known before it, and all of it.
+class HoldingReader {
+ public:
+  // Where `idle`, it reads seldom, and something else lets go for it.
+  HoldingReader(const std::string& path, const std::string& identity,
+                const std::atomic<int64_t>& committed, bool idle)
+      : committed_(committed), thread_([this, path, identity, idle] {
+          database_ = OpenPlain(path);
+          page_ = *FreshnessPageView::Open(FreshnessPagePath(path), identity);
+          statement_ = *database_->Prepare("SELECT max(b), min(b), count(*) FROM fam___pair");
+          while (!stop_) {
+            Read();
+            for (int i = 0; idle && i < 5; ++i) {
+              absl::SleepFor(absl::Milliseconds(10));
+              if (held_epoch_ != 0 && page_->epoch() != held_epoch_) LetGo();
+            }
+          }
+          statement_.reset();
+          database_.reset();
+        }) {}
+  ~HoldingReader() {
+    stop_ = true;
+    thread_.join();
+  }
+  int64_t reads() const { return reads_; }
+  // In a transaction that an earlier read has begun.
+  int64_t held_reads() const { return held_reads_; }
+
+ private:
+  void LetGo() {
+    EXPECT_TRUE(database_->Execute("COMMIT").ok());
+    held_epoch_ = 0;
+  }
+
+  void Read() {
+    const int64_t committed = committed_;
+    const uint64_t epoch = page_->epoch();
+    if (held_epoch_ != 0 && held_epoch_ != epoch) LetGo();
+    const bool is_held = held_epoch_ != 0;
+    if (!is_held) {
+      ASSERT_TRUE(database_->Execute("BEGIN").ok());
+    }
+    const absl::StatusOr<bool> row = statement_->Step();
+    ASSERT_TRUE(row.ok() && *row) << row.status();
+    EXPECT_EQ(statement_->Column(2), ValueView(2));
+    EXPECT_EQ(statement_->Column(0), statement_->Column(1));
+    const int64_t seen = statement_->Column(0).integer();
+    EXPECT_GE(seen, committed);
+    EXPECT_GE(seen, last_seen_);
+    last_seen_ = seen;
+    statement_->Reset();
+    if (!is_held) held_epoch_ = epoch;
+    if (epoch % 2 != 0 || page_->epoch() != epoch) LetGo();
+    ++reads_;
+    if (is_held) ++held_reads_;
+  }
+
+  const std::atomic<int64_t>& committed_;
+  std::unique_ptr<sqlite::Database> database_;
+  std::unique_ptr<FreshnessPageView> page_;
+  std::unique_ptr<sqlite::Statement> statement_;
+  // 0 where no transaction is held. The page's own is never 0 and even.
+  uint64_t held_epoch_ = 0;
+  int64_t last_seen_ = 0;
+  std::atomic<bool> stop_{false};
+  std::atomic<int64_t> reads_{0};
+  std::atomic<int64_t> held_reads_{0};
+  std::thread thread_;
+};
+
+TEST_F(LdbWriterWalTest, StaysBoundedUnderReadersThatHoldTheirTransactions) {
+  options_.clock = Clock::Real();
+  Open();
+  ledger_.Add("CREATE TABLE fam___pair (\"a\" INTEGER, \"b\" INTEGER, PRIMARY KEY(\"a\"));");
+  std::atomic<int64_t> committed{0};
+  const auto write = [&](int64_t number) {
+    ledger_.Begin();
+    for (int key = 0; key < 2; ++key) {
+      ledger_.Add(
+          absl::StrCat("REPLACE INTO fam___pair (\"a\",\"b\") VALUES(", key, ",", number, ")"));
+    }
+    ledger_.Commit();
+    ASSERT_TRUE(Write().ok());
+    committed = number;
+  };
+  write(1);
+  for (bool idle : {false, true}) {
+    std::vector<std::unique_ptr<HoldingReader>> readers;
+    for (int i = 0; i < 3; ++i) {
+      readers.push_back(
+          std::make_unique<HoldingReader>(path_, writer_->identity(), committed, idle));
+    }
+    int64_t largest = 0, reads = 0, held = 0;
+    const int64_t checkpoints = writer_->wal().checkpoints;
+    for (int i = 0; i < 500 || reads < 100 || (!idle && held < 100); ++i) {
+      write(committed + 1);
+      largest = std::max(largest, WalBytes());
+      // Without a commit in between, reads go on in their transactions.
+      if (i % 10 == 0) absl::SleepFor(absl::Milliseconds(5));
+      reads = held = 0;
+      for (const auto& reader : readers) {
+        reads += reader->reads();
+        held += reader->held_reads();
+      }
+    }
+    EXPECT_LE(largest, 8 * options_.checkpoint_wal_bytes) << (idle ? "idle" : "active");
+    EXPECT_GT(writer_->wal().checkpoints, checkpoints + 3) << (idle ? "idle" : "active");
+  }
+}
+
+// However steadily it is read, with no commit in between.
+TEST_F(LdbWriterWalTest, ACheckpointMakesHoldingReadersLetGo) {
+  Open();
+  ledger_.Add("CREATE TABLE fam___pair (\"a\" INTEGER, \"b\" INTEGER, PRIMARY KEY(\"a\"));");
+  ledger_.Add("REPLACE INTO fam___pair (\"a\",\"b\") VALUES(0,1)");
+  ledger_.Add("REPLACE INTO fam___pair (\"a\",\"b\") VALUES(1,1)");
+  ASSERT_TRUE(Write().ok());
+  const std::unique_ptr<FreshnessPageView> page =
+      *FreshnessPageView::Open(FreshnessPagePath(path_), writer_->identity());
+  FreshnessPageView::Mark mark = page->mark();
+  const std::atomic<int64_t> committed{1};
+  HoldingReader reader(path_, writer_->identity(), committed, /*idle=*/false);
+  while (reader.held_reads() < 10) absl::SleepFor(absl::Milliseconds(1));
+  for (int tries = 0; WalBytes() > 0 && tries < 1000; ++tries) {
+    ASSERT_TRUE(writer_->Checkpoint().ok());
+  }
+  EXPECT_EQ(WalBytes(), 0);
+  // What was kept stays valid, and the ring has its room.
+  EXPECT_EQ(page->epoch() % 2, 0u);
+  FreshnessPageView::Changed changed;
+  page->ChangesSince(&mark, &changed);
+  EXPECT_FALSE(changed.everything);
+  EXPECT_TRUE(changed.tables.empty() && changed.keys.empty());
+  const int64_t held = reader.held_reads();
+  while (reader.held_reads() == held) absl::SleepFor(absl::Milliseconds(1));
 }
 
 TEST_F(LdbWriterWalTest, ALongReaderIsSeenWithItsProcessAndTheWalShrinksAfterIt) {

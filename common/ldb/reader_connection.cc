@@ -1,6 +1,7 @@
 #include "common/ldb/reader_connection.h"
 
 #include <sqlite3.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <utility>
@@ -212,6 +213,11 @@ ReaderConnection::~ReaderConnection() {
 
 absl::StatusOr<std::unique_ptr<ReaderConnection>> ReaderConnection::Open(
     const std::string& path, size_t page_cache_bytes, std::atomic<int64_t>* open_connections) {
+  // SQLite would wait for who writes to a pipe.
+  struct stat file;
+  if (stat(path.c_str(), &file) == 0 && !S_ISREG(file.st_mode)) {
+    return Unavailable(absl::StrCat("what is at ", path, " is no file"));
+  }
   constexpr int kTries = 10;
   bool there = true;
   for (int i = 0; i < kTries; ++i) {

@@ -194,6 +194,92 @@ TEST_F(ReaderSwapTest, ASnapshotStaysInTheOldFileAndAllElseGoesOn) {
   EXPECT_EQ(reader.stats().files_replaced, 1);
 }
 
+TEST_F(ReaderSwapTest, TheNewFileIsReadAtOnceWhenNobodyWritesTheOldOne) {
+  writer_ = OpenWriter(path_);
+  ASSERT_TRUE(writer_->Apply(LedgerTo(kStep)).ok());
+  ReaderOptions without_cache;
+  without_cache.cache_bytes = 0;
+  Reader cached(path_);
+  Reader plain(path_, without_cache);
+  for (int64_t sequence = kStep; sequence < 20 * kStep; sequence += kStep) {
+    for (Reader* reader : {&cached, &plain}) {
+      ASSERT_EQ(*reader->GetSequence(), sequence);
+      ASSERT_EQ(*reader->GetRow("fam", "tbl", {1})->GetInteger("b"), sequence);
+    }
+    writer_.reset();
+    ASSERT_NO_FATAL_FAILURE(Publish(sequence + kStep));
+    for (Reader* reader : {&cached, &plain}) {
+      ASSERT_EQ(*reader->GetRow("fam", "tbl", {1})->GetInteger("b"), sequence + kStep);
+      ASSERT_EQ(*reader->GetSequence(), sequence + kStep);
+      ASSERT_EQ(reader->GetSnapshot()->sequence(), sequence + kStep);
+      RowIterator rows = reader->ListRows("fam", "tbl", {});
+      ASSERT_TRUE(rows.Next()) << rows.status();
+      ASSERT_EQ(*rows.row().GetInteger("b"), sequence + kStep);
+    }
+  }
+  EXPECT_GE(cached.stats().files_replaced, 19);
+  EXPECT_TRUE(cached.stats().has_freshness_page);
+}
+
+TEST_F(ReaderSwapTest, WhatBeganBeforeTheSwapGoesOnWithTheOldFile) {
+  Publish(kStep);
+  Reader reader(path_);
+  absl::StatusOr<Snapshot> snapshot = reader.GetSnapshot();
+  ASSERT_TRUE(snapshot.ok()) << snapshot.status();
+  RowIterator rows = reader.ListRows("fam", "tbl", {});
+  ASSERT_TRUE(rows.Next()) << rows.status();
+  RowIterator of_snapshot = snapshot->ListRows("fam", "tbl", {});
+  writer_.reset();
+  Publish(2 * kStep);
+  ASSERT_TRUE(files_.RemoveOld(absl::ZeroDuration()).ok());
+  ASSERT_EQ(*reader.GetRow("fam", "tbl", {1})->GetInteger("b"), 2 * kStep);
+
+  EXPECT_EQ(snapshot->sequence(), kStep);
+  for (int i = 0; i < kRows; ++i) {
+    absl::StatusOr<Row> row = snapshot->GetRow("fam", "tbl", {i});
+    ASSERT_TRUE(row.ok()) << row.status();
+    EXPECT_EQ(*row->GetInteger("b"), kStep);
+  }
+  int count = 1;
+  for (; rows.Next(); ++count) EXPECT_EQ(*rows.row().GetInteger("b"), kStep);
+  EXPECT_TRUE(rows.status().ok()) << rows.status();
+  EXPECT_EQ(count, kRows);
+  count = 0;
+  for (; of_snapshot.Next(); ++count) EXPECT_EQ(*of_snapshot.row().GetInteger("b"), kStep);
+  EXPECT_TRUE(of_snapshot.status().ok()) << of_snapshot.status();
+  EXPECT_EQ(count, kRows);
+  EXPECT_EQ(*reader.GetRow("fam", "tbl", {1})->GetInteger("b"), 2 * kStep);
+}
+
+TEST_F(ReaderSwapTest, RowsOfTheOldFileStayWhatTheyWere) {
+  Publish(kStep);
+  ReaderOptions options;
+  // Rows make room for others at once.
+  options.cache_bytes = 4096;
+  Reader reader(path_, options);
+  std::vector<Row> rows;
+  std::vector<OwnedRow> copies;
+  for (int i = 0; i < kRows; ++i) {
+    absl::StatusOr<Row> row = reader.GetRow("fam", "tbl", {i});
+    ASSERT_TRUE(row.ok()) << row.status();
+    copies.push_back(row->Copy());
+    rows.push_back(*std::move(row));
+  }
+  writer_.reset();
+  for (int64_t sequence = 2 * kStep; sequence < 6 * kStep; sequence += kStep) {
+    Publish(sequence);
+    for (int i = 0; i < kRows; ++i) {
+      ASSERT_EQ(*reader.GetRow("fam", "tbl", {i})->GetInteger("b"), sequence);
+    }
+    writer_.reset();
+  }
+  for (int i = 0; i < kRows; ++i) {
+    EXPECT_EQ(*rows[i].GetInteger("b"), kStep);
+    EXPECT_EQ(*copies[i].GetInteger("b"), kStep);
+    EXPECT_EQ(*rows[i].GetInteger("a"), i);
+  }
+}
+
 TEST_F(ReaderSwapTest, ADamagedOldFileSendsTheReaderToTheNewOneAtOnce) {
   Publish(kStep);
   const std::string old = files_.current();

@@ -16,12 +16,15 @@
 namespace ctlstore::ldb {
 namespace {
 
-// How long readers are waited for. While they are, nothing is applied; so the longer waits, for
-// readers that scan, come only where the WAL is some times as large as it should be.
+// How long readers are waited for. While they are, nothing is applied, and readers take a lock for
+// each read; so the longer waits come only where the WAL is some times as large as it should be.
+// The short one is for readers that read one row after another, the long one also for those that
+// have nothing to read: within 50 ms of the page's pause they let go of what they hold. The longest
+// one is for readers that scan.
 constexpr absl::Duration kShortWait = absl::Milliseconds(10);
 constexpr absl::Duration kLongWait = absl::Milliseconds(100);
 constexpr absl::Duration kLongestWait = absl::Milliseconds(500);
-constexpr int64_t kLongWaitAtTimes = 4;
+constexpr int64_t kLongWaitAtTimes = 2;
 constexpr int64_t kLongestWaitAtTimes = 16;
 
 // How often it is tried while a reader is in the way, however little is written.
@@ -32,10 +35,12 @@ constexpr absl::Duration kBusyTimeout = absl::Seconds(5);
 
 }  // namespace
 
-WalKeeper::WalKeeper(std::string ldb_path, std::string file_path, const Options& options)
+WalKeeper::WalKeeper(std::string ldb_path, std::string file_path, FreshnessPageKeeper* page,
+                     const Options& options)
     : ldb_path_(std::move(ldb_path)),
       file_path_(std::move(file_path)),
       wal_path_(absl::StrCat(file_path_, "-wal")),
+      page_(page),
       options_(options) {
   Measure();
 }
@@ -59,7 +64,7 @@ absl::Status WalKeeper::AfterCommit(sqlite::Database* database) {
 
 absl::Status WalKeeper::MakeRoom(sqlite::Database* database) {
   if (Measure() <= options_.max_bytes) return absl::OkStatus();
-  absl::Status status = Try(database, kShortWait);
+  absl::Status status = Try(database, kLongWait);
   if (!status.ok()) return status;
   const int64_t bytes = Measure();
   if (bytes <= options_.max_bytes) return absl::OkStatus();
@@ -76,7 +81,8 @@ absl::Status WalKeeper::Idle(sqlite::Database* database) {
   const absl::Time now = options_.clock->Now();
   const bool idle = now - last_commit_ >= kIdleAfter || now < last_commit_;
   if (!idle && retry_at_bytes_ == 0) return absl::OkStatus();
-  return Try(database, kShortWait);
+  // Nothing waits; but where a reader does not let go, the others are not disturbed for long.
+  return Try(database, retry_at_bytes_ == 0 ? kLongWait : kShortWait);
 }
 
 WalStatus WalKeeper::status() const {
@@ -87,18 +93,26 @@ WalStatus WalKeeper::status() const {
 absl::Status WalKeeper::Try(sqlite::Database* database, absl::Duration wait) {
   const absl::Time begin = options_.clock->Now();
   last_try_ = begin;
-  // TRUNCATE, with a wait that is bounded: it moves what it can, and once all is moved new readers
-  // use the database alone, so that it has to wait only for those that began before. A file that is
-  // not truncated would be counted as full.
-  sqlite3_busy_timeout(database->handle(),
-                       static_cast<int>(absl::ToInt64Milliseconds(std::max(wait, kShortWait))));
   bool emptied = false;
-  absl::Status status = database->Checkpoint(&emptied);
-  sqlite3_busy_timeout(database->handle(),
-                       static_cast<int>(absl::ToInt64Milliseconds(kBusyTimeout)));
+  // Takes most of the time, and no reader notices it.
+  absl::Status status = database->PassiveCheckpoint();
+  if (status.ok()) status = Empty(database, std::max(wait, kShortWait), &emptied);
   const absl::Time end = options_.clock->Now();
   Record(status, emptied, std::max(end - begin, absl::ZeroDuration()));
   if (status.ok()) WatchReader(end);
+  return status;
+}
+
+absl::Status WalKeeper::Empty(sqlite::Database* database, absl::Duration wait, bool* emptied) {
+  page_->Pause();
+  // TRUNCATE, with a wait that is bounded: it moves what it can, and once all is moved new readers
+  // use the database alone, so that it has to wait only for those that began before. A file that is
+  // not truncated would be counted as full.
+  sqlite3_busy_timeout(database->handle(), static_cast<int>(absl::ToInt64Milliseconds(wait)));
+  absl::Status status = database->Checkpoint(emptied);
+  sqlite3_busy_timeout(database->handle(),
+                       static_cast<int>(absl::ToInt64Milliseconds(kBusyTimeout)));
+  page_->Resume();
   return status;
 }
 

@@ -11,6 +11,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "common/ldb/freshness_page_keeper.h"
 #include "common/ldb/wal_status.h"
 #include "common/sqlite/database.h"
 
@@ -19,8 +20,10 @@ namespace ctlstore::ldb {
 // Decides when the WAL is moved into the database, and how long readers are waited for. A reader
 // keeps what it looks at in the WAL: short reads are waited out, the longer the larger the WAL is,
 // with the time between two tries growing as well, so that neither writing nor the disk suffers; a
-// long one is reported. Used by one thread, but for status(). Each method that takes the connection
-// is called outside of a transaction.
+// long one is reported. Those who hold a read transaction for as long as the freshness page says
+// that nothing has changed are made to let go of it: the page is paused while the WAL is emptied,
+// which does not take long because what is in it was moved before. Used by one thread, but for
+// status(). Each method that takes the connection is called outside of a transaction.
 class WalKeeper {
  public:
   struct Options {
@@ -32,8 +35,10 @@ class WalKeeper {
     Clock* clock = Clock::Real();
   };
 
-  // `ldb_path` for logs; `file_path` is the database file itself, behind symbolic links.
-  WalKeeper(std::string ldb_path, std::string file_path, const Options& options);
+  // `ldb_path` for logs; `file_path` is the database file itself, behind symbolic links. `page`
+  // must outlive it.
+  WalKeeper(std::string ldb_path, std::string file_path, FreshnessPageKeeper* page,
+            const Options& options);
 
   // After a commit: a checkpoint where one is due.
   absl::Status AfterCommit(sqlite::Database* database);
@@ -56,6 +61,7 @@ class WalKeeper {
  private:
   // Waits for readers at least kShortWait.
   absl::Status Try(sqlite::Database* database, absl::Duration wait);
+  absl::Status Empty(sqlite::Database* database, absl::Duration wait, bool* emptied);
   void Record(const absl::Status& status, bool emptied, absl::Duration took);
   void WatchReader(absl::Time now);
   int64_t Measure();
@@ -63,6 +69,7 @@ class WalKeeper {
   const std::string ldb_path_;
   const std::string file_path_;
   const std::string wal_path_;
+  FreshnessPageKeeper* const page_;
   const Options options_;
 
   // When something was last put in the WAL.

@@ -27,8 +27,10 @@ HttpResponse JsonError(int http_status, Json error) {
 
 int ByReason(absl::string_view error_reason) {
   if (error_reason == reason::kTooLarge) return 413;
+  if (error_reason == reason::kListTooLong) return 416;
   if (error_reason == reason::kTableFull) return 507;
   if (error_reason == reason::kQueueFull) return 503;
+  if (error_reason == reason::kSnapshotExpired) return 503;
   if (error_reason == reason::kDestructiveDisabled) return 403;
   return 0;
 }

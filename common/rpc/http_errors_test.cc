@@ -33,6 +33,8 @@ TEST(HttpErrorsTest, EachErrorHasItsStatus) {
       {ErrorWithReason(StatusCode::kResourceExhausted, reason::kRateLimited, ""), 429},
       {ErrorWithReason(StatusCode::kResourceExhausted, reason::kTooManyFailures, ""), 429},
       {ErrorWithReason(StatusCode::kResourceExhausted, reason::kTableFull, ""), 507},
+      {ErrorWithReason(StatusCode::kOutOfRange, reason::kListTooLong, ""), 416},
+      {ErrorWithReason(StatusCode::kAborted, reason::kSnapshotExpired, ""), 503},
       {ErrorWithReason(StatusCode::kResourceExhausted, reason::kQueueFull, ""), 503},
       {ErrorWithReason(StatusCode::kUnavailable, reason::kCtldbUnavailable, ""), 503},
       {ErrorWithReason(StatusCode::kUnavailable, reason::kOutcomeUnknown, ""), 503},

@@ -2,8 +2,14 @@
 
 #include <string>
 
+#include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
 #include "common/rpc/listen_address.h"
+
+ABSL_FLAG(absl::optional<int>, http_port, absl::nullopt,
+          "The port of the HTTP API, on the host of the first address of --listen (loopback where "
+          "that is a Unix socket). 0: a free one; -1: none. By default 3080 for an executive and "
+          "1380 for a sidecar.");
 
 namespace ctlstore::rpc {
 namespace {
@@ -34,6 +40,12 @@ absl::StatusOr<absl::optional<HttpServer::Options>> HttpOptionsFromPort(
   options.listen = address.ToString();
   options.tls = server.tls;
   return absl::make_optional(std::move(options));
+}
+
+absl::StatusOr<absl::optional<HttpServer::Options>> HttpOptionsFromFlags(
+    int default_port, const ServerOptions& server) {
+  return HttpOptionsFromPort("http_port", absl::GetFlag(FLAGS_http_port).value_or(default_port),
+                             server);
 }
 
 }  // namespace ctlstore::rpc

@@ -11,6 +11,10 @@
 
 namespace ctlstore::rpc {
 
+// By the flag --http_port, or `default_port` where it is not set.
+absl::StatusOr<absl::optional<HttpServer::Options>> HttpOptionsFromFlags(
+    int default_port, const ServerOptions& server);
+
 // The HTTP API stands beside the gRPC server: on the host of its first TCP address, or on loopback
 // where it has none, with the same certificates. nullopt for port -1. INVALID_ARGUMENT names `flag`
 // for what is no port.

@@ -43,7 +43,7 @@ constexpr size_t kConnectionMemoryExtra = size_t{16} << 10;
 constexpr size_t kDiscardedBodies = 8;
 // Memory that an announced length is believed to need.
 constexpr size_t kBodyReserveMax = size_t{64} << 10;
-// Larger answers are not copied.
+// Larger answers are not copied, and count.
 constexpr size_t kCopiedBodyMax = size_t{4} << 10;
 constexpr absl::Duration kSweepMin = absl::Milliseconds(5);
 constexpr absl::Duration kSweepMax = absl::Seconds(1);
@@ -85,8 +85,24 @@ std::string PeerOf(int fd) {
 // Memory that bodies take, all together.
 struct BodyBudget {
   explicit BodyBudget(size_t max_bytes) : max(max_bytes) {}
+  // False where there is not that much left.
+  bool Take(size_t bytes) {
+    if (used.fetch_add(bytes) + bytes <= max) return true;
+    used.fetch_sub(bytes);
+    return false;
+  }
   const size_t max;
   std::atomic<size_t> used{0};
+};
+
+// An answer's body that is being sent, for which there was room in the budget.
+struct SentBody {
+  SentBody(std::string text, std::shared_ptr<BodyBudget> from)
+      : body(std::move(text)), budget(std::move(from)) {}
+  ~SentBody() { budget->used.fetch_sub(body.size()); }
+
+  std::string body;
+  const std::shared_ptr<BodyBudget> budget;
 };
 
 // What a connection does, and since when. Changed by the thread that serves the connection, and by
@@ -163,12 +179,17 @@ class Request : public HttpRequest {
 
   absl::string_view method() const override { return Text(method_); }
   absl::string_view path() const override { return Text(path_); }
+  std::vector<std::pair<absl::string_view, absl::string_view>> query() const override {
+    std::vector<std::pair<absl::string_view, absl::string_view>> query;
+    for (const Pair& pair : query_) query.emplace_back(Text(pair.name), Text(pair.value));
+    return query;
+  }
   absl::string_view body() const override { return body_; }
   absl::string_view peer() const override { return client_->peer; }
   std::vector<std::string> client_identities() const override { return client_->identities; }
 
   absl::optional<absl::string_view> header(absl::string_view name) const override {
-    for (const Header& header : headers_) {
+    for (const Pair& header : headers_) {
       if (absl::EqualsIgnoreCase(Text(header.name), name)) return Text(header.value);
     }
     return absl::nullopt;
@@ -195,21 +216,25 @@ class Request : public HttpRequest {
     }
     path_ = Store(path);
     MHD_get_connection_values_n(
-        connection_, MHD_HEADER_KIND,
-        [](void* self, MHD_ValueKind, const char* key, size_t key_size, const char* value,
+        connection_, static_cast<MHD_ValueKind>(MHD_HEADER_KIND | MHD_GET_ARGUMENT_KIND),
+        [](void* self, MHD_ValueKind kind, const char* key, size_t key_size, const char* value,
            size_t value_size) {
           Request* const request = static_cast<Request*>(self);
-          request->headers_.push_back(
-              {request->Store({key, key_size}),
-               request->Store(value == nullptr ? absl::string_view()
-                                               : absl::string_view(value, value_size))});
+          const Pair pair{request->Store({key, key_size}),
+                          request->Store(value == nullptr ? absl::string_view()
+                                                          : absl::string_view(value, value_size))};
+          if (kind == MHD_HEADER_KIND) {
+            request->headers_.push_back(pair);
+          } else {
+            request->query_.push_back(pair);
+          }
           return MHD_YES;
         },
         this);
   }
 
   size_t CountHeaders(absl::string_view name) const {
-    return std::count_if(headers_.begin(), headers_.end(), [&](const Header& header) {
+    return std::count_if(headers_.begin(), headers_.end(), [&](const Pair& header) {
       return absl::EqualsIgnoreCase(Text(header.name), name);
     });
   }
@@ -227,8 +252,7 @@ class Request : public HttpRequest {
       return received_ / kDiscardedBodies <= max_body_bytes;
     }
     if (refusal_ != 0) return true;
-    if (budget_->used.fetch_add(bytes.size()) + bytes.size() > budget_->max) {
-      budget_->used.fetch_sub(bytes.size());
+    if (!budget_->Take(bytes.size())) {
       Refuse(503);
       return true;
     }
@@ -283,7 +307,7 @@ class Request : public HttpRequest {
     size_t begin;
     size_t size;
   };
-  struct Header {
+  struct Pair {
     Part name;
     Part value;
   };
@@ -307,7 +331,8 @@ class Request : public HttpRequest {
   std::string text_;
   Part method_ = {};
   Part path_ = {};
-  absl::InlinedVector<Header, 12> headers_;
+  absl::InlinedVector<Pair, 12> headers_;
+  std::vector<Pair> query_;
   std::string body_;
   size_t received_ = 0;
   int refusal_ = 0;
@@ -406,6 +431,7 @@ class HttpServer::Impl {
       : options_(options),
         handler_(std::move(handler)),
         budget_(std::make_shared<BodyBudget>(options.max_total_body_bytes)),
+        response_budget_(std::make_shared<BodyBudget>(options.max_total_response_bytes)),
         // Above it each new connection costs an older one.
         crowded_(options.max_connections - options.max_connections / 8),
         receive_us_(absl::ToInt64Microseconds(options.receive_timeout)),
@@ -643,9 +669,8 @@ class HttpServer::Impl {
         return Queue(mhd_connection, connection, MadeHere(413, TooLarge()), true);
       }
       if (request->refusal() != 0) {
-        HttpResponse response = MadeHere(503, "too many requests are being received");
-        response.headers.emplace_back("Retry-After", "1");
-        return Queue(mhd_connection, connection, std::move(response), true);
+        return Queue(mhd_connection, connection, TryLater("too many requests are being received"),
+                     true);
       }
       // Counted before it is looked whether the server stops, so that one of both sees the other.
       request->handed_over = true;
@@ -674,20 +699,24 @@ class HttpServer::Impl {
     return Queue(mhd_connection, connection, MadeHere(status, message), true);
   }
 
-  static MHD_Result Queue(MHD_Connection* mhd_connection, Connection* connection,
-                          HttpResponse response, bool close) {
+  MHD_Result Queue(MHD_Connection* mhd_connection, Connection* connection, HttpResponse response,
+                   bool close) {
     if (!connection->Enter(State::kSending)) return MHD_NO;
     MHD_Response* mhd_response = nullptr;
+    if (response.body.size() > kCopiedBodyMax && !response_budget_->Take(response.body.size())) {
+      FreeResponseBudget();
+      response = TryLater("too many answers are being sent");
+    }
     const bool has_body = !response.body.empty();
     if (response.body.size() <= kCopiedBodyMax) {
       mhd_response = MHD_create_response_from_buffer(response.body.size(), &response.body[0],
                                                      MHD_RESPMEM_MUST_COPY);
     } else {
-      auto body = std::make_unique<std::string>(std::move(response.body));
+      auto sent = std::make_unique<SentBody>(std::move(response.body), response_budget_);
       mhd_response = MHD_create_response_from_buffer_with_free_callback_cls(
-          body->size(), &(*body)[0], [](void* owned) { delete static_cast<std::string*>(owned); },
-          body.get());
-      if (mhd_response != nullptr) body.release();
+          sent->body.size(), &sent->body[0],
+          [](void* owned) { delete static_cast<SentBody*>(owned); }, sent.get());
+      if (mhd_response != nullptr) sent.release();
     }
     if (mhd_response == nullptr) return MHD_NO;
     if (has_body && !response.content_type.empty()) {
@@ -727,6 +756,12 @@ class HttpServer::Impl {
     HttpResponse response;
     response.status = status;
     response.body = absl::StrCat(StatusWords(status), ": ", message, "\n");
+    return response;
+  }
+
+  HttpResponse TryLater(absl::string_view message) const {
+    HttpResponse response = MadeHere(503, message);
+    response.headers.emplace_back("Retry-After", "1");
     return response;
   }
 
@@ -833,6 +868,19 @@ class HttpServer::Impl {
     }
   }
 
+  // Answers that nobody takes make room for others.
+  void FreeResponseBudget() {
+    absl::MutexLock lock(&connections_mutex_);
+    const int64_t now_us = NowMicros();
+    for (Connection* const connection : connections_) {
+      const uint64_t packed = connection->phase.load();
+      const Phase phase = Unpack(packed);
+      if (phase.state == State::kSending && now_us - phase.since_us > receive_us_) {
+        ShutDown(connection, packed, 0);
+      }
+    }
+  }
+
   bool IsSlow(int64_t since_us, int64_t now_us) const {
     return now_us - since_us > receive_us_ / 10;
   }
@@ -879,6 +927,7 @@ class HttpServer::Impl {
   const Options options_;
   const Handler handler_;
   const std::shared_ptr<BodyBudget> budget_;
+  const std::shared_ptr<BodyBudget> response_budget_;
   const size_t crowded_;
   const int64_t receive_us_;
   const int64_t idle_us_;

@@ -26,6 +26,9 @@ class HttpRequest {
   virtual absl::string_view method() const = 0;
   // As it was sent, without the query: "/families/geo". Percent-encoding is still there.
   virtual absl::string_view path() const = 0;
+  // The query's names and values: "?a=1&b" is "a", "1" and "b", "". Percent-encoding is still
+  // there; "+" is a blank.
+  virtual std::vector<std::pair<absl::string_view, absl::string_view>> query() const = 0;
   virtual absl::string_view body() const = 0;
   // By name, in any case; of several the first.
   virtual absl::optional<absl::string_view> header(absl::string_view name) const = 0;
@@ -64,6 +67,9 @@ class HttpServer {
     size_t max_body_bytes = size_t{1} << 20;
     // Of all bodies being received or answered together; beyond it requests are refused with 503.
     size_t max_total_body_bytes = size_t{64} << 20;
+    // Of all answers being sent together; beyond it 503 is answered instead, and those that have
+    // been taking theirs for longer than `receive_timeout` are ended. Small answers do not count.
+    size_t max_total_response_bytes = size_t{256} << 20;
     // Of the request line and the headers together.
     size_t max_header_bytes = size_t{16} << 10;
     size_t max_connections = 1024;

@@ -79,6 +79,10 @@ class HttpServerTest : public ::testing::Test {
           absl::StrCat(request.peer(), "|", absl::StrJoin(request.client_identities(), ","));
     } else if (request.path() == "/header") {
       response.body = std::string(request.header("x-ONE").value_or("none"));
+    } else if (request.path() == "/query") {
+      for (const auto& [name, value] : request.query()) {
+        absl::StrAppend(&response.body, name, "=", value, ";");
+      }
     } else if (request.path() == "/large") {
       response.body = std::string(1 << 20, 'l');
     } else {
@@ -335,6 +339,38 @@ TEST_F(HttpServerTest, RefusesRequestsWhenBodiesTakeTooMuchMemory) {
   for (const auto& one : clients) EXPECT_EQ(one->Read().status, 200);
   EXPECT_TRUE(
       Eventually([&] { return HttpClient(address()).Ask("POST", "/x", body).status == 200; }));
+}
+
+TEST_F(HttpServerTest, ShowsTheQuery) {
+  Start();
+  HttpClient client(address());
+  EXPECT_EQ(client.Get("/query?a=1&b&c=%20x+y&a=2").body, "a=1;b=;c=%20x y;a=2;");
+  EXPECT_EQ(client.Get("/query?").body, "");
+  EXPECT_EQ(client.Get("/query").body, "");
+  EXPECT_EQ(client.Ask("POST", "/query?d==", "body").headers.at("x-seen"), "POST /query");
+}
+
+TEST_F(HttpServerTest, RefusesWhenAnswersTakeTooMuchMemory) {
+  options_.max_total_response_bytes = (2 << 20) + 100;
+  options_.receive_timeout = absl::Milliseconds(200);
+  Start();
+  // More than the system takes on the way, and nobody reads it.
+  std::vector<std::unique_ptr<HttpClient>> clients;
+  std::string requests;
+  for (int i = 0; i < 20; ++i) absl::StrAppend(&requests, "GET /large HTTP/1.1\r\nHost: h\r\n\r\n");
+  for (int i = 0; i < 2; ++i) {
+    clients.push_back(std::make_unique<HttpClient>(address()));
+    ASSERT_TRUE(clients.back()->Send(requests));
+  }
+  HttpAnswer refused;
+  EXPECT_TRUE(Eventually([&] {
+    refused = HttpClient(address()).Get("/large");
+    return refused.status == 503;
+  }));
+  EXPECT_EQ(refused.headers.at("retry-after"), "1");
+  EXPECT_EQ(GoodStatus(), 200);
+  // Those who do not take theirs are ended.
+  EXPECT_TRUE(Eventually([&] { return HttpClient(address()).Get("/large").status == 200; }));
 }
 
 TEST_F(HttpServerTest, AnswersFromManyThreads) {

@@ -27,6 +27,10 @@ inline constexpr char kTooLarge[] = "TOO_LARGE";
 inline constexpr char kUnknownField[] = "UNKNOWN_FIELD";
 inline constexpr char kFamilyNotFound[] = "FAMILY_NOT_FOUND";
 inline constexpr char kTableNotFound[] = "TABLE_NOT_FOUND";
+// There is no row with a key, where an answer cannot say so by itself.
+inline constexpr char kRowNotFound[] = "ROW_NOT_FOUND";
+// A list has more rows or bytes than one answer may have.
+inline constexpr char kListTooLong[] = "LIST_TOO_LONG";
 inline constexpr char kTableDiffers[] = "TABLE_DIFFERS";
 inline constexpr char kFieldDiffers[] = "FIELD_DIFFERS";
 inline constexpr char kWriterDiffers[] = "WRITER_DIFFERS";

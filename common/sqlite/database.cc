@@ -99,6 +99,13 @@ int64_t Database::changes() const { return sqlite3_changes64(db_); }
 
 bool Database::in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
 
+absl::Status Database::PassiveCheckpoint() {
+  const int code =
+      sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+  if ((code & 0xff) == SQLITE_BUSY) return absl::OkStatus();
+  return StatusFromCode(code, db_, "cannot checkpoint");
+}
+
 absl::Status Database::Checkpoint(bool* wal_reset) {
   int frames_in_wal = 0, frames_moved = 0;
   const int code = sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_TRUNCATE,

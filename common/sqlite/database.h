@@ -60,6 +60,9 @@ class Database {
   // Whether a transaction is open.
   bool in_transaction() const;
 
+  // Moves what is in the WAL to the database file as far as that goes without waiting for readers.
+  absl::Status PassiveCheckpoint();
+
   // Moves what is in the WAL to the database file, and empties the WAL where no reader is in the
   // way (`*wal_reset` tells). Waits for readers at most the busy timeout.
   absl::Status Checkpoint(bool* wal_reset);

@@ -219,10 +219,20 @@ class SidecarClient:
         self.channel.close()
 
     def get_row(
-        self, family: str, table: str, key: Sequence[PythonValue], **call: Any
+        self,
+        family: str,
+        table: str,
+        key: Sequence[PythonValue],
+        min_sequence: int = 0,
+        **call: Any,
     ) -> Optional[Dict[str, PythonValue]]:
         """None where there is no such row."""
-        request = sc.GetRowRequest(family=family, table=table, key=[value(v) for v in key])
+        request = sc.GetRowRequest(
+            family=family,
+            table=table,
+            key=[value(v) for v in key],
+            min_sequence=min_sequence,
+        )
         response = self.stub.GetRow(request, **_with_timeout(call))
         return row_values(response.row) if response.HasField("row") else None
 
@@ -244,6 +254,33 @@ class SidecarClient:
             rows.extend(row_values(row) for row in page.rows)
             truncated = page.truncated
         return rows, truncated
+
+    def batch_get_rows(
+        self,
+        keys: Sequence[Tuple[str, str, Sequence[PythonValue]]],
+        min_sequence: int = 0,
+        **call: Any,
+    ) -> Tuple[List[Optional[Dict[str, PythonValue]]], int]:
+        """A row or None for each family, table and key; and the sequence that they are from."""
+        request = sc.BatchGetRowsRequest(min_sequence=min_sequence)
+        for family, table, key in keys:
+            request.keys.add(family=family, table=table, key=[value(v) for v in key])
+        response = self.stub.BatchGetRows(request, **_with_timeout(call))
+        rows = [row_values(row.row) if row.HasField("row") else None for row in response.rows]
+        return rows, response.sequence
+
+    def wait_for_sequence(self, sequence: int, **call: Any) -> int:
+        """Returns what is applied."""
+        request = sc.WaitForSequenceRequest(sequence=sequence)
+        return self.stub.WaitForSequence(request, **_with_timeout(call)).applied_sequence
+
+    def get_table(self, family: str, table: str, **call: Any) -> schema_pb2.Table:
+        request = sc.SidecarGetTableRequest(family=family, table=table)
+        return self.stub.GetTable(request, **_with_timeout(call)).table
+
+    def list_tables(self, family: str = "", **call: Any) -> List[schema_pb2.Table]:
+        request = sc.SidecarListTablesRequest(family=family)
+        return list(self.stub.ListTables(request, **_with_timeout(call)).tables)
 
     def status(self, **call: Any) -> sc.GetStatusResponse:
         return self.stub.GetStatus(sc.GetStatusRequest(), **_with_timeout(call))

@@ -29,6 +29,7 @@ BINARIES: Dict[str, str] = {
     "sidecar": "sidecar/sidecar",
     "heartbeat": "heartbeat/heartbeat",
     "ctlstore": "cli/ctlstore",
+    "read_checker": "e2e/read_checker",
 }
 
 POLL_INTERVAL_MS = 20
@@ -56,6 +57,17 @@ def tcp_address(process: Process) -> str:
     started = re.findall(r"event=\w+_started .*?listen=\S*?(127\.0\.0\.1:\d+)", process.log())
     assert started, f"{process.name} does not log where it listens"
     return started[-1]
+
+
+def started_at(process: Process, service: str, name: str) -> str:
+    """What follows `name=` in the line that the service logs just after it begins to serve."""
+    started = wait_until(
+        lambda: re.search(rf"event={service}_started.*\n", process.log_since_start()),
+        f"{process.name} logs where it serves",
+    )
+    address = re.search(rf" {name}=(\S+)", started.group(0))
+    assert address is not None, started.group(0)
+    return address.group(1)
 
 
 def wait_until_serving(process: Process, address: str) -> None:
@@ -121,14 +133,7 @@ class Executive:
         return self._started("listen").split(",")[1]
 
     def _started(self, name: str) -> str:
-        # It logs this just after it begins to serve.
-        started = wait_until(
-            lambda: re.search(r"event=executive_started.*\n", self.process.log_since_start()),
-            f"{self.process.name} logs where it serves",
-        )
-        address = re.search(rf" {name}=(\S+)", started.group(0))
-        assert address is not None, started.group(0)
-        return address.group(1)
+        return started_at(self.process, "executive", name)
 
     def wait_until_serving(self) -> None:
         wait_until_serving(self.process, self.address)
@@ -178,6 +183,7 @@ class Host:
                 *launcher("sidecar"),
                 f"--ldb={self.ldb_path}",
                 f"--listen={self.sidecar_address},127.0.0.1:0",
+                "--http_port=0",
             ],
             folder,
         )
@@ -187,6 +193,10 @@ class Host:
     def start(self) -> None:
         self.reflector.start()
         self.sidecar.start()
+
+    def sidecar_http_address(self) -> str:
+        """Where the sidecar serves HTTP, once it serves."""
+        return started_at(self.sidecar, "sidecar", "http")
 
     def wait_until_serving(self) -> None:
         wait_until_serving(self.sidecar, self.sidecar_address)

@@ -1,7 +1,7 @@
 // JSON that callers send, as a small tree.
 
-#ifndef CTLSTORE_EXECUTIVE_JSON_READER_H_
-#define CTLSTORE_EXECUTIVE_JSON_READER_H_
+#ifndef CTLSTORE_COMMON_RPC_JSON_READER_H_
+#define CTLSTORE_COMMON_RPC_JSON_READER_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -12,9 +12,11 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/optional.h"
 #include "absl/types/span.h"
+#include "common/schema/value.h"
 
-namespace ctlstore::executive {
+namespace ctlstore::rpc {
 
 // One value. A plain value type.
 struct JsonNode {
@@ -57,9 +59,14 @@ std::string MemberPath(absl::string_view path, absl::string_view member);
 // A number without fraction and exponent, of 64 bits.
 absl::StatusOr<int64_t> ReadInteger(absl::string_view path, const JsonNode& node);
 
+// What a number is, exactly; of those with a fraction or an exponent the nearest decimal that there
+// is. Without either it is an integer, or a decimal where it has more digits and is just that.
+// nullopt where no value is near.
+absl::optional<ValueView> NumberOf(const JsonNode& node);
+
 // Base64.
 absl::StatusOr<std::string> ReadBytes(absl::string_view path, const JsonNode& node);
 
-}  // namespace ctlstore::executive
+}  // namespace ctlstore::rpc
 
-#endif  // CTLSTORE_EXECUTIVE_JSON_READER_H_
+#endif  // CTLSTORE_COMMON_RPC_JSON_READER_H_

@@ -1,17 +1,19 @@
-#include "executive/json_reader.h"
+#include "common/rpc/json_reader.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/base/base64.h"
 #include "common/schema/errors.h"
 #include "common/schema/limits.h"
 
-namespace ctlstore::executive {
+namespace ctlstore::rpc {
 namespace {
 
 using nlohmann::json;
@@ -208,6 +210,23 @@ absl::StatusOr<int64_t> ReadInteger(absl::string_view path, const JsonNode& node
   return value;
 }
 
+absl::optional<ValueView> NumberOf(const JsonNode& node) {
+  const absl::string_view token = node.text;
+  int64_t integer = 0;
+  if (absl::SimpleAtoi(token, &integer)) return ValueView(integer);
+  double decimal = 0;
+  if (!absl::SimpleAtod(token, &decimal) || !std::isfinite(decimal)) return absl::nullopt;
+  if (token.find_first_of(".eE") == absl::string_view::npos) {
+    // More digits than an integer has. A decimal where it is just that.
+    if (absl::StrFormat("%.0f", decimal) != token) return absl::nullopt;
+  } else if (decimal == 0) {
+    // Too near to 0, unless it is 0.
+    const absl::string_view digits = token.substr(0, token.find_first_of("eE"));
+    if (digits.find_first_of("123456789") != absl::string_view::npos) return absl::nullopt;
+  }
+  return ValueView(decimal);
+}
+
 absl::StatusOr<std::string> ReadBytes(absl::string_view path, const JsonNode& node) {
   absl::Status status = CheckKind(path, node, JsonNode::Kind::kString);
   if (!status.ok()) return status;
@@ -219,4 +238,4 @@ absl::StatusOr<std::string> ReadBytes(absl::string_view path, const JsonNode& no
   return *std::move(bytes);
 }
 
-}  // namespace ctlstore::executive
+}  // namespace ctlstore::rpc

@@ -1,4 +1,4 @@
-#include "executive/json_reader.h"
+#include "common/rpc/json_reader.h"
 
 #include <gtest/gtest.h>
 
@@ -10,7 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/schema/errors.h"
 
-namespace ctlstore::executive {
+namespace ctlstore::rpc {
 namespace {
 
 // What `text` is, or its error's message.
@@ -172,4 +172,4 @@ TEST(JsonReaderTest, SurvivesAnything) {
 }
 
 }  // namespace
-}  // namespace ctlstore::executive
+}  // namespace ctlstore::rpc
