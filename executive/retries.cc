@@ -1,9 +1,6 @@
 #include "executive/retries.h"
 
-#include <string>
-
 #include "absl/time/clock.h"
-#include "absl/types/optional.h"
 #include "common/schema/errors.h"
 
 namespace ctlstore::executive {
@@ -14,11 +11,6 @@ constexpr absl::Duration kBusyDelay = absl::Milliseconds(200);
 constexpr absl::Duration kUnavailableDelay = absl::Seconds(1);
 
 }  // namespace
-
-bool HasReason(const absl::Status& status, absl::string_view wanted) {
-  const absl::optional<std::string> found = ErrorReason(status);
-  return found.has_value() && *found == wanted;
-}
 
 bool MayRetry(const absl::Status& status) {
   return HasReason(status, reason::kCtldbBusy) || HasReason(status, reason::kCtldbUnavailable);

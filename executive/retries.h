@@ -20,9 +20,6 @@ inline constexpr absl::Duration kMaxRetryWait = absl::Milliseconds(500);
 // How often one call completes schema changes of others before it gives up.
 inline constexpr int kMaxCompletions = 20;
 
-// Whether ErrorReason() is `wanted`.
-bool HasReason(const absl::Status& status, absl::string_view wanted);
-
 // Whether the same may succeed when tried again: CTLDB_BUSY or CTLDB_UNAVAILABLE. After both,
 // nothing was changed.
 bool MayRetry(const absl::Status& status);

@@ -27,10 +27,6 @@ namespace {
 // How often files of replaced databases are looked for.
 constexpr absl::Duration kRemoveOldEvery = absl::Minutes(1);
 
-bool HasReason(const absl::Status& status, absl::string_view reason) {
-  return ErrorReason(status) == std::string(reason);
-}
-
 // Why it is built anew, which decides what becomes of the old one.
 enum class Cause {
   // The old one is as good as the new one.

@@ -11,10 +11,6 @@
 namespace ctlstore::reflector {
 namespace {
 
-bool HasReason(const absl::Status& status, absl::string_view reason) {
-  return ErrorReason(status) == std::string(reason);
-}
-
 ReplicationState StateOfReadError(const absl::Status& status) {
   if (HasReason(status, reason::kLedgerPruned)) return ReplicationState::kNeedsSnapshot;
   if (HasReason(status, reason::kLedgerBehind)) return ReplicationState::kLedgerBehind;

@@ -57,6 +57,11 @@ absl::optional<std::string> ErrorReason(const absl::Status& status) {
   return Payload(status, kReasonPayload);
 }
 
+bool HasReason(const absl::Status& status, absl::string_view error_reason) {
+  const absl::optional<std::string> found = ErrorReason(status);
+  return found.has_value() && *found == error_reason;
+}
+
 absl::optional<std::string> ErrorField(const absl::Status& status) {
   return Payload(status, kFieldPayload);
 }

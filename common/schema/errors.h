@@ -102,6 +102,8 @@ absl::Status WithRetryDelay(absl::Status status, absl::Duration delay);
 
 // The details, where the status has them.
 absl::optional<std::string> ErrorReason(const absl::Status& status);
+// Whether that is its reason.
+bool HasReason(const absl::Status& status, absl::string_view error_reason);
 absl::optional<std::string> ErrorField(const absl::Status& status);
 absl::optional<absl::Duration> RetryDelay(const absl::Status& status);
 

@@ -41,6 +41,17 @@ TEST(ErrorsTest, AStatusWithoutDetailsHasNone) {
   EXPECT_EQ(RetryDelay(absl::OkStatus()), absl::nullopt);
 }
 
+TEST(ErrorsTest, AReasonIsKnownByItsWholeName) {
+  const absl::Status status =
+      ErrorWithReason(absl::StatusCode::kNotFound, reason::kTableNotFound, "no such table");
+  EXPECT_TRUE(HasReason(status, reason::kTableNotFound));
+  EXPECT_FALSE(HasReason(status, reason::kFamilyNotFound));
+  EXPECT_FALSE(HasReason(status, "TABLE_NOT"));
+  EXPECT_FALSE(HasReason(status, ""));
+  EXPECT_FALSE(HasReason(absl::NotFoundError("TABLE_NOT_FOUND"), reason::kTableNotFound));
+  EXPECT_FALSE(HasReason(absl::OkStatus(), ""));
+}
+
 TEST(ErrorsTest, DelaysAreKeptToTheMillisecond) {
   EXPECT_EQ(RetryDelay(WithRetryDelay(absl::UnavailableError("x"), absl::Milliseconds(1500))),
             absl::Milliseconds(1500));
