@@ -35,6 +35,7 @@ void HeldState::Fail(const absl::Status& status) {
 }
 
 void HeldState::LetGo(bool usable) {
+  let_go_.store(true, std::memory_order_relaxed);
   selects_.clear();
   if (usable) {
     core_->Release(source_.get(), std::move(connection_));

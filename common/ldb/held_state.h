@@ -3,6 +3,7 @@
 #ifndef CTLSTORE_COMMON_LDB_HELD_STATE_H_
 #define CTLSTORE_COMMON_LDB_HELD_STATE_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -37,6 +38,9 @@ class HeldState {
   // The page's epoch of the state; 0 where it is not known.
   uint64_t epoch() const { return epoch_; }
   int64_t sequence() const { return sequence_; }
+
+  // Whether it has lasted too long, or has failed.
+  bool let_go() const { return let_go_.load(std::memory_order_relaxed); }
 
   // Calls `read` with the connection. ABORTED (SNAPSHOT_EXPIRED) where it is let go of already.
   // After an error that is not the caller's mistake it is let go of.
@@ -78,6 +82,7 @@ class HeldState {
   HeldState* next_ = nullptr;
   HeldState* previous_ = nullptr;
 
+  std::atomic<bool> let_go_{false};
   std::mutex mutex_;
   // Guarded by the lock: null when let go of.
   std::unique_ptr<ReaderConnection> connection_;

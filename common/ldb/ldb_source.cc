@@ -75,6 +75,12 @@ absl::StatusOr<int64_t> LdbSource::ReadSequence() {
   return control_->GetSequence();
 }
 
+int64_t LdbSource::LastSequence() {
+  const absl::StatusOr<int64_t> sequence = ReadSequence();
+  if (sequence.ok()) return *sequence;
+  return page_ == nullptr ? 0 : page_->applied_sequence();
+}
+
 absl::StatusOr<std::unique_ptr<ReaderConnection>> LdbSource::OpenConnection() const {
   absl::StatusOr<std::unique_ptr<ReaderConnection>> connection =
       ReaderConnection::Open(file_path_, options_.page_cache_bytes, open_connections_);

@@ -54,6 +54,8 @@ class LdbSource : public std::enable_shared_from_this<LdbSource> {
 
   // The file's applied sequence, also when the path leads to another one.
   absl::StatusOr<int64_t> ReadSequence();
+  // The same where it can be read, and otherwise as far as is known; 0 where nothing is.
+  int64_t LastSequence();
 
   // Whether the page is there and right, or there is none: otherwise the source is to be opened
   // anew. Reads the file.

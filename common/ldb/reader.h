@@ -141,6 +141,7 @@ struct ReaderStats {
   int64_t cache_rows = 0;
   size_t cache_bytes = 0;
   size_t cache_max_bytes = 0;
+  // Since the file or its freshness page was last opened.
   int64_t cache_evicted = 0;
   int64_t cache_invalidated = 0;
   int64_t cache_tables_invalidated = 0;
@@ -192,7 +193,8 @@ class Reader {
   absl::StatusOr<Position> GetPosition();
 
   // Returns once everything up to `sequence` is applied, as a Mutate's answer names it; also waits
-  // for a local database that is not there yet. DEADLINE_EXCEEDED where it is not by `deadline`.
+  // for a local database that is not there yet. DEADLINE_EXCEEDED where it is not by `deadline`, or
+  // UNAVAILABLE where there is no local database then.
   absl::Status WaitForSequence(int64_t sequence, absl::Time deadline);
 
   ReaderStats stats() const;

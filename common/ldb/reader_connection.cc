@@ -161,6 +161,17 @@ std::string SelectSql(const TableShape& shape, size_t prefix_size, bool after) {
   return sql;
 }
 
+// Text is taken as the file has it.
+absl::Status CheckEncoding(sqlite::Database* database) {
+  absl::StatusOr<std::unique_ptr<sqlite::Statement>> encoding =
+      database->Prepare("PRAGMA encoding");
+  if (!encoding.ok()) return ReaderError(encoding.status());
+  const absl::StatusOr<bool> row = (*encoding)->Step();
+  if (!row.ok()) return ReaderError(row.status());
+  if (*row && (*encoding)->Column(0) == ValueView("UTF-8")) return absl::OkStatus();
+  return absl::DataLossError("the text in the file is not UTF-8, so it is no local database");
+}
+
 // Whether the statement was prepared for another schema than it has now run on.
 bool WasPreparedAgain(const sqlite::Statement& statement) {
   return sqlite3_stmt_status(statement.handle(), SQLITE_STMTSTATUS_REPREPARE, 0) != 0;
@@ -233,6 +244,8 @@ absl::StatusOr<std::unique_ptr<ReaderConnection>> ReaderConnection::Open(
     // The file may be replaced by another one between the two.
     if (IdentityOf(path) != identity) continue;
     if (!status.ok()) return ReaderError(status);
+    status = CheckEncoding(database->get());
+    if (!status.ok()) return status;
     sqlite3* const handle = (*database)->handle();
     // A name in double quotes is a column, never a text.
     sqlite3_db_config(handle, SQLITE_DBCONFIG_DQS_DML, 0, nullptr);

@@ -185,7 +185,7 @@ absl::StatusOr<Row> ReaderCore::GetRowIn(HeldState* held, absl::string_view fami
   LdbSource* const source = held->source();
   RowCache* const cache = source->cache();
   const uint64_t epoch = held->epoch();
-  if (cache != nullptr && epoch != 0) {
+  if (cache != nullptr && epoch != 0 && !held->let_go()) {
     const LaneState::KnownTable& known = KnownTableFor(state, family, table);
     if (known.source_id == source->id() && known.family == family && known.name == table &&
         cache->Sync() == epoch) {
@@ -256,25 +256,29 @@ absl::Status ReaderCore::CheckPath() {
     behind_since_ = 0;
     return absl::OkStatus();
   }
-  if (source_ != nullptr && behind_since_ != 0 &&
-      SteadyNanos() - behind_checked_ < kBehindCheckNanos) {
-    return absl::OkStatus();
-  }
+  if (behind_since_ != 0 && SteadyNanos() - behind_checked_ < kBehindCheckNanos) return Behind();
   absl::StatusOr<std::shared_ptr<LdbSource>> source =
       LdbSource::Open(file_path, options_, &lanes_, &open_connections_);
   if (!source.ok()) {
     if (source_ != nullptr) Install(nullptr);
     return source.status();
   }
-  if (source_ != nullptr && IsBehind(source->get())) return absl::OkStatus();
+  if (IsBehind(source->get())) return Behind();
   Install(*std::move(source));
   return absl::OkStatus();
 }
 
+absl::Status ReaderCore::Behind() const {
+  if (source_ != nullptr) return absl::OkStatus();
+  return ErrorWithReason(
+      absl::StatusCode::kUnavailable, reason::kLdbUnavailable,
+      absl::StrCat("the local database at ", path_, " is behind what was read there before"));
+}
+
 bool ReaderCore::IsBehind(LdbSource* source) {
-  const absl::StatusOr<int64_t> before = source_->ReadSequence();
+  const int64_t before = source_ != nullptr ? source_->LastSequence() : left_sequence_;
   const absl::StatusOr<int64_t> after = source->ReadSequence();
-  if (!before.ok() || !after.ok() || *after >= *before) return false;
+  if (!after.ok() || *after >= before) return false;
   const int64_t now = SteadyNanos();
   behind_checked_ = now;
   if (behind_since_ == 0) behind_since_ = now;
@@ -283,6 +287,7 @@ bool ReaderCore::IsBehind(LdbSource* source) {
 
 void ReaderCore::Install(std::shared_ptr<LdbSource> source) {
   behind_since_ = 0;
+  if (source_ != nullptr) left_sequence_ = source_->LastSequence();
   current_.store(source.get(), std::memory_order_seq_cst);
   std::swap(source_, source);
   if (source == nullptr) return;

@@ -108,8 +108,10 @@ class ReaderCore {
   absl::StatusOr<LdbSource*> FindSource();
   // Looks where the path leads. Errors are those of a reader that finds no file it can read.
   absl::Status CheckPath();
-  // Whether the file is behind the present one, so that it is not to be read yet. With the lock.
+  // Whether the file is behind the present one, or the last one there was, so that it is not to be
+  // read yet. With the lock, as the next one: what CheckPath() says then.
   bool IsBehind(LdbSource* source);
+  absl::Status Behind() const;
   // Puts it in place of the present one. With the lock.
   void Install(std::shared_ptr<LdbSource> source);
 
@@ -158,7 +160,9 @@ class ReaderCore {
   mutable std::mutex source_mutex_;
   // Guarded by source_mutex_.
   std::shared_ptr<LdbSource> source_;
-  // Where the path leads to a file that is behind this one: since when, and when that was last
+  // What the last source had reached that was given up.
+  int64_t left_sequence_ = 0;
+  // Where the path leads to a file that is behind: since when, and when that was last
   // looked at, in nanoseconds of the steady clock; 0 for never.
   int64_t behind_since_ = 0;
   int64_t behind_checked_ = 0;

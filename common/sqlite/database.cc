@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -44,10 +45,21 @@ absl::Status StatusFromCode(int code, sqlite3* db, absl::string_view what) {
                       absl::StrCat(what, ": ", message, " (SQLite code ", code, ")"));
 }
 
+namespace {
+
+void CountNoMemory() {
+  static std::once_flag once;
+  // Refused where SQLite is in use already.
+  std::call_once(once, [] { sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); });
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<Database>> Database::Open(const std::string& path, Mode mode,
                                                          absl::Duration busy_timeout) {
   const int flags =
       mode == Mode::kReadOnly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  CountNoMemory();
   if (path.empty()) return absl::InvalidArgumentError("a database needs a file name");
   // SQLite may be built to take a name that begins so for a URI.
   const std::string file = absl::StartsWith(path, "file:") ? absl::StrCat("./", path) : path;
@@ -159,8 +171,10 @@ ValueView Statement::Column(int column) const {
     case SQLITE_FLOAT:
       return ValueView(sqlite3_column_double(statement_, column));
     case SQLITE_TEXT: {
-      const auto* text = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
-      return ValueView(absl::string_view(text, sqlite3_column_bytes(statement_, column)));
+      // Asked for as bytes, so that SQLite does not copy it for the sake of a NUL behind it.
+      const auto* text = static_cast<const char*>(sqlite3_column_blob(statement_, column));
+      return ValueView(
+          absl::string_view(text, text == nullptr ? 0 : sqlite3_column_bytes(statement_, column)));
     }
     case SQLITE_BLOB: {
       const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_, column));

@@ -25,8 +25,8 @@ absl::Status StatusFromCode(int code, sqlite3* db, absl::string_view what);
 
 class Statement;
 
-// One connection. Not thread-safe: used by one thread at a time (it may move between threads). All
-// its statements must be destroyed before it is.
+// One connection to a database whose text is UTF-8. Not thread-safe: used by one thread at a time
+// (it may move between threads). All its statements must be destroyed before it is.
 class Database {
  public:
   enum class Mode {
@@ -36,6 +36,10 @@ class Database {
     kReadOnly,
   };
 
+  // The first one of a process has SQLite not count the memory that it takes, for which all threads
+  // would wait for one lock at each allocation, and there are some for each row: where nobody has
+  // used SQLite before, sqlite3_memory_used() and the soft heap limit do nothing from then on.
+  //
   // `busy_timeout` bounds the wait for another connection's lock. The path is a plain file name,
   // never a URI. Checkpoints are never made on their own, also not on close: SQLite before 3.51.3
   // can corrupt a WAL database when a checkpoint overlaps another connection's write
