@@ -137,6 +137,10 @@ class WatchTest(E2eTestCase):
             self._progress(host)
             fail(host)
         self._progress(host)
+        wait_until(
+            lambda: watchers[0].faults or watchers[0].told.calls > 1,
+            "a watch has begun where another has ended",
+        )
         written = [event for writer in writers for event in writer.stop()]
         cluster.assert_all_same()
         last = cluster.ctldb.last_sequence()
