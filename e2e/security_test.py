@@ -108,7 +108,18 @@ def every_sidecar_rpc() -> List[Rpc]:
             sidecar_pb2.GetRowRequest(family="fam", table="rows", key=[value(1)]),
             "reader",
         ),
+        Rpc(
+            "BatchGetRows",
+            sidecar_pb2.BatchGetRowsRequest(
+                keys=[sidecar_pb2.BatchGetRowsRequest.Key(family="fam", table="rows", key=[value(1)])]
+            ),
+            "reader",
+        ),
         Rpc("ListRows", sidecar_pb2.ListRowsRequest(family="fam", table="rows"), "reader"),
+        Rpc("Watch", sidecar_pb2.WatchRequest(), "reader"),
+        Rpc("WaitForSequence", sidecar_pb2.WaitForSequenceRequest(sequence=1), "reader"),
+        Rpc("GetTable", sidecar_pb2.SidecarGetTableRequest(family="fam", table="rows"), "reader"),
+        Rpc("ListTables", sidecar_pb2.SidecarListTablesRequest(), "reader"),
         Rpc("GetStatus", sidecar_pb2.GetStatusRequest(), "reader"),
     ]
 
@@ -121,6 +132,10 @@ def outcome(stub: Any, rpc: Rpc, metadata: Metadata) -> Tuple[str, str]:
         )
         if rpc.method == "ListRows":
             list(answer)
+        if rpc.method == "Watch":
+            # It does not end by itself.
+            next(answer)
+            answer.cancel()
         return "OK", ""
     except grpc.RpcError as error:
         failure = failure_of(error)
