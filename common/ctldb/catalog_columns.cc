@@ -13,6 +13,20 @@ namespace {
 constexpr int kTries = 10;
 constexpr absl::Duration kPause = absl::Milliseconds(5);
 
+// Whether each table has a key. All of ours have one, but a server may show a table that is just
+// being made or dropped without it.
+bool AllHaveKeys(const std::vector<CatalogColumn>& columns) {
+  for (size_t i = 0; i < columns.size();) {
+    const std::string& table = columns[i].table;
+    bool has_key = false;
+    for (; i < columns.size() && columns[i].table == table; ++i) {
+      has_key |= columns[i].key_position > 0;
+    }
+    if (!has_key) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<CatalogColumn>> ReadCatalogColumns(Connection* connection,
@@ -32,7 +46,7 @@ absl::StatusOr<std::vector<CatalogColumn>> ReadCatalogColumns(Connection* connec
           return absl::OkStatus();
         });
     if (!status.ok()) return status;
-    if (!changed) break;
+    if (!changed && AllHaveKeys(columns)) break;
     absl::SleepFor(kPause);
   }
   return columns;
