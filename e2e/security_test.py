@@ -111,18 +111,14 @@ def every_sidecar_rpc() -> List[Rpc]:
         Rpc(
             "BatchGetRows",
             sidecar_pb2.BatchGetRowsRequest(
-                keys=[
-                    sidecar_pb2.BatchGetRowsRequest.Key(family="fam", table="rows", key=[value(1)])
-                ]
+                keys=[sidecar_pb2.BatchGetRowsRequest.Key(family="fam", table="rows", key=[value(1)])]
             ),
             "reader",
         ),
         Rpc("ListRows", sidecar_pb2.ListRowsRequest(family="fam", table="rows"), "reader"),
         Rpc("Watch", sidecar_pb2.WatchRequest(), "reader"),
         Rpc("WaitForSequence", sidecar_pb2.WaitForSequenceRequest(sequence=1), "reader"),
-        Rpc(
-            "GetTable", sidecar_pb2.SidecarGetTableRequest(family="fam", table="rows"), "reader"
-        ),
+        Rpc("GetTable", sidecar_pb2.SidecarGetTableRequest(family="fam", table="rows"), "reader"),
         Rpc("ListTables", sidecar_pb2.SidecarListTablesRequest(), "reader"),
         Rpc("GetStatus", sidecar_pb2.GetStatusRequest(), "reader"),
     ]
@@ -137,7 +133,7 @@ def outcome(stub: Any, rpc: Rpc, metadata: Metadata) -> Tuple[str, str]:
         if rpc.method == "ListRows":
             list(answer)
         if rpc.method == "Watch":
-            # Does not end by itself.
+            # It does not end by itself.
             next(answer)
             answer.cancel()
         return "OK", ""

@@ -63,14 +63,15 @@ class WatchTest(E2eTestCase):
 
     def test_the_history_is_short(self) -> None:
         """Whoever is away for long is told so, and a cache is right again."""
-        cluster = self._start_cluster(["--change_history_bytes=20000"])
+        cluster = self._start_cluster(["--change_history_bytes=3000"])
         host = cluster.hosts[0]
         cache = self._cache(host, 1)
         client = cluster.client()
         host.sidecar.kill()
-        for number in range(2000):
+        for number in range(300):
             client.mutate("first", [upsert("rows", {"id": number % 100, "number": number})])
-        cluster.wait_until_caught_up()
+            # Each is a commit of its own on the host, so that there is more than is kept.
+            cluster.wait_until_caught_up()
         host.sidecar.start()
         cache.stop_at(cluster.ctldb.last_sequence())
         self.assertEqual(cache.faults, [])
@@ -136,6 +137,10 @@ class WatchTest(E2eTestCase):
             self._progress(host)
             fail(host)
         self._progress(host)
+        wait_until(
+            lambda: watchers[0].faults or watchers[0].told.calls > 1,
+            "a watch has begun where another has ended",
+        )
         written = [event for writer in writers for event in writer.stop()]
         cluster.assert_all_same()
         last = cluster.ctldb.last_sequence()

@@ -338,7 +338,9 @@ TEST_F(SidecarCallsTest, AWaitEndsAtTheCallsDeadline) {
 
 TEST_F(SidecarCallsTest, ACancelledCallEndsItsWait) {
   FillPlaces(1, "x");
-  Serve();
+  SidecarService::Options options;
+  options.max_wait = absl::Hours(1);
+  Serve(options);
   const int64_t sequence = writer_->applied_sequence() + 1;
   grpc::ClientContext contexts[3];
   absl::Status statuses[3];
@@ -433,7 +435,9 @@ TEST_F(SidecarCallsTest, WaitsTakeNoThreads) {
 
 TEST_F(SidecarCallsTest, ShutdownEndsWaits) {
   FillPlaces(1, "x");
-  Serve();
+  SidecarService::Options options;
+  options.max_wait = absl::Hours(1);
+  Serve(options);
   std::thread waiter([&] { EXPECT_FALSE(WaitForSequence(writer_->applied_sequence() + 1).ok()); });
   ASSERT_TRUE(WaitsAre(1));
   server_->Shutdown(absl::ZeroDuration());

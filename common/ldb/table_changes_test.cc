@@ -31,7 +31,7 @@ namespace {
 
 using testing::ElementsAre;
 
-std::vector<Value> ColumnsOf(const Row& row) {
+std::vector<Value> ColumnsOf(const RowView& row) {
   std::vector<Value> columns;
   for (size_t i = 0; i < row.size(); ++i) columns.emplace_back(row.value(i));
   return columns;
@@ -346,7 +346,7 @@ class Generation {
 
   // What is wrong with a row of some generation, or nothing. `*number` becomes its number, and must
   // not go down.
-  static std::string Check(const Row& row, int64_t* number) {
+  static std::string Check(const RowView& row, int64_t* number) {
     int64_t seen = -1;
     for (size_t i = 0; i < row.size(); ++i) {
       absl::string_view name = row.name(i);
