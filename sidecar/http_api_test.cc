@@ -9,16 +9,17 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/synchronization/notification.h"
+#include "absl/time/clock.h"
 #include "common/ldb/ldb_writer.h"
 #include "common/rpc/testing/http_client.h"
 
@@ -34,6 +35,15 @@ constexpr absl::Time kNow = absl::FromUnixSeconds(1715000000);
 constexpr char kCountry[] = "/get-row-by-key/geo/countries";
 constexpr char kCountries[] = "/get-rows-by-key-prefix/geo/countries";
 constexpr char kReaderToken[] = "a-token-for-all-readers";
+
+bool Eventually(const std::function<bool()>& condition) {
+  const absl::Time give_up = absl::Now() + absl::Seconds(30);
+  while (!condition()) {
+    if (absl::Now() > give_up) return false;
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  return true;
+}
 
 class FixedClock : public Clock {
  public:
@@ -147,7 +157,8 @@ class HttpApiTest : public ::testing::Test {
     return json::parse(answer.body, nullptr, false);
   }
   static std::string Reason(const HttpAnswer& answer) {
-    return Body(answer)["error"].value("reason", "");
+    const json body = Body(answer);
+    return body.is_object() && body.contains("error") ? body["error"].value("reason", "") : "none";
   }
 
   std::string Metrics() { return prometheus::TextSerializer().Serialize(registry_.Collect()); }
@@ -161,6 +172,9 @@ class HttpApiTest : public ::testing::Test {
   size_t max_waiting_lists_ = 10;
   std::unique_ptr<ldb::LdbWriter> writer_;
   std::unique_ptr<ldb::Reader> reader_;
+  // What the workers wait for where a test keeps them busy.
+  absl::Notification go_;
+  std::atomic<int> busy_workers_{0};
   std::unique_ptr<WorkerPool> workers_;
   std::unique_ptr<SequenceWaiter> waiter_;
   std::unique_ptr<HttpApi> api_;
@@ -295,26 +309,23 @@ TEST_F(HttpApiTest, ShortReadsGoOnWhileLongListsWaitForWorkers) {
   max_waiting_lists_ = 1;
   Serve();
   // Both workers are busy, and one list waits.
-  absl::Notification go;
-  std::atomic<int> busy{0};
-  for (int i = 0; i < 2; ++i) {
-    while (!workers_->TrySubmit([&] {
-      ++busy;
-      go.WaitForNotification();
-    })) {
-    }
+  for (int i = 1; i <= 2; ++i) {
+    EXPECT_TRUE(workers_->TrySubmit([this] {
+      ++busy_workers_;
+      go_.WaitForNotification();
+    }));
+    EXPECT_TRUE(Eventually([&] { return busy_workers_ == i; }));
   }
-  while (busy < 2) std::this_thread::yield();
   HttpClient waiting(server_->address());
-  ASSERT_TRUE(waiting.Send(
+  EXPECT_TRUE(waiting.Send(
       "POST /get-rows-by-key-prefix/geo/many HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n{}"));
-  while (workers_->waiting() < 1) std::this_thread::yield();
+  EXPECT_TRUE(Eventually([&] { return workers_->waiting() == 1; }));
   const HttpAnswer refused = Ask("POST", "/get-rows-by-key-prefix/geo/many", "{}");
-  EXPECT_EQ(refused.headers.at("retry-after"), "1");
+  EXPECT_EQ(refused.headers.count("retry-after"), 1u);
   EXPECT_ERROR(refused, 503, "QUEUE_FULL");
   EXPECT_EQ(Get(kCountry, "\"NZ\"").status, 200);
   EXPECT_EQ(Body(Ask("POST", kCountries, "{}")).size(), 2u);
-  go.Notify();
+  go_.Notify();
   EXPECT_EQ(Body(waiting.Read()).size(), 300u);
 }
 
@@ -377,7 +388,7 @@ TEST_F(HttpApiTest, MinSequenceWaitsUntilItIsApplied) {
     ASSERT_TRUE(client_->Send(absl::StrCat("POST ", path, "?min_sequence=", next,
                                            " HTTP/1.1\r\nHost: h\r\nContent-Length: ", body.size(),
                                            "\r\n\r\n", body)));
-    while (waiter_->waiting() == 0) std::this_thread::yield();
+    ASSERT_TRUE(Eventually([&] { return waiter_->waiting() == 1; }));
     Apply(
         {absl::StrCat("REPLACE INTO geo___countries "
                       "(\"code\",\"population\",\"area\",\"anthem\",\"flag\") VALUES('N",
@@ -408,7 +419,7 @@ TEST_F(HttpApiTest, WaitsAreBounded) {
     clients.push_back(std::make_unique<HttpClient>(server_->address()));
     ASSERT_TRUE(clients.back()->Send(request));
   }
-  while (waiter_->waiting() < 2) std::this_thread::yield();
+  ASSERT_TRUE(Eventually([&] { return waiter_->waiting() == 2; }));
   EXPECT_ERROR(Get(absl::StrCat(kCountry, "?min_sequence=4"), "\"NZ\""), 503, "QUEUE_FULL");
   CreateSigns();
   for (const auto& client : clients) EXPECT_EQ(client->Read().status, 200);
