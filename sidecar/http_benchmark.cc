@@ -160,8 +160,8 @@ class Program {
 class Nginx {
  public:
   Nginx(const std::string& folder, const std::string& row) : port_(FreePort()) {
-    std::filesystem::create_directories(folder + "/root");
-    WriteFile(folder + "/root/row", row);
+    std::filesystem::create_directories(folder + "/files");
+    WriteFile(folder + "/files/row", row);
     std::string config = absl::StrCat(
         "worker_processes 1;\ndaemon off;\npid ", folder, "/nginx.pid;\nerror_log ", folder,
         "/error.log;\nevents { worker_connections 256; }\nhttp {\n  access_log off;\n"
@@ -171,7 +171,7 @@ class Nginx {
       absl::StrAppend(&config, "  ", name, "_temp_path ", folder, "/", name, ";\n");
     }
     absl::StrAppend(&config, "  server {\n    listen 127.0.0.1:", port_, ";\n    root ", folder,
-                    "/root;\n    default_type application/json;\n  }\n}\n");
+                    "/files;\n    default_type application/json;\n  }\n}\n");
     // Its worker would be a user that cannot read the folder.
     if (geteuid() == 0) config = "user root root;\n" + config;
     WriteFile(folder + "/nginx.conf", config);

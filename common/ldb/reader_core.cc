@@ -112,8 +112,7 @@ absl::StatusOr<Row> ReaderCore::GetRow(absl::string_view family, absl::string_vi
   if (source != nullptr && source->cache() != nullptr) {
     RowCache* const cache = source->cache();
     const LaneState::KnownTable& known = KnownTableFor(state, family, table);
-    if (known.source_id == source->id() && known.family == family && known.name == table &&
-        cache->Sync() != 0) {
+    if (known.Is(*source, family, table) && cache->Sync() != 0) {
       const RowData* const data = cache->Find(known.table, FreshnessKeyHash(key), key);
       if (data != nullptr) {
         state->cache_hits.store(state->cache_hits.load(std::memory_order_relaxed) + 1,
@@ -155,7 +154,7 @@ Row ReaderCore::ToRow(LaneState* state, LdbSource* source, ReaderLanes::Pin pin,
     return Row(std::shared_ptr<const RowData>(std::move(data)));
   }
   LaneState::KnownTable& known = KnownTableFor(state, family, table);
-  if (known.source_id != source->id() || known.family != family || known.name != table) {
+  if (!known.Is(*source, family, table)) {
     known.table = cache->GetTable(data->shape().name);
     known.source_id = source->id();
     known.family.assign(family.data(), family.size());
@@ -187,8 +186,7 @@ absl::StatusOr<Row> ReaderCore::GetRowIn(HeldState* held, absl::string_view fami
   const uint64_t epoch = held->epoch();
   if (cache != nullptr && epoch != 0 && !held->let_go()) {
     const LaneState::KnownTable& known = KnownTableFor(state, family, table);
-    if (known.source_id == source->id() && known.family == family && known.name == table &&
-        cache->Sync() == epoch) {
+    if (known.Is(*source, family, table) && cache->Sync() == epoch) {
       const RowData* const data = cache->Find(known.table, FreshnessKeyHash(key), key);
       // What was found may have been put there after a commit behind this state.
       if (data != nullptr && source->page()->epoch() == epoch) return Row(data, std::move(pin));
@@ -222,7 +220,7 @@ auto ReaderCore::WithConnection(LaneState* state, Read read)
       (*source)->CloseSpare();
     }
     // The error may be of this connection alone, or of a file that another one has replaced.
-    ++(ErrorReason(failure) == std::string(reason::kLdbReplaced) ? replaced : errors);
+    ++(HasReason(failure, reason::kLdbReplaced) ? replaced : errors);
     absl::Status found = CheckPath();
     if (!found.ok()) return found;
   }

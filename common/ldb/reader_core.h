@@ -84,6 +84,11 @@ class ReaderCore {
       const RowCache::Table* table = nullptr;
       std::string family;
       std::string name;
+
+      bool Is(const LdbSource& source, absl::string_view asked_family,
+              absl::string_view asked_name) const {
+        return source_id == source.id() && family == asked_family && name == asked_name;
+      }
     };
     static constexpr size_t kKnownTables = 16;
     std::array<KnownTable, kKnownTables> known_tables;

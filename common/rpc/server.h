@@ -26,8 +26,8 @@ struct ServerOptions {
   std::vector<std::string> listen;
   // Larger messages are refused with RESOURCE_EXHAUSTED.
   int max_receive_bytes = 4 << 20;
-  // The most threads that gRPC may use. Each call under way takes one; more calls than that are
-  // refused with RESOURCE_EXHAUSTED.
+  // The most threads that gRPC may have for calls of services without callbacks, which keep one
+  // each while they are under way; more of them are refused with RESOURCE_EXHAUSTED.
   int max_threads = 256;
   // For the TCP addresses. Unix sockets are without TLS: file permissions say who reaches them.
   ServerTlsOptions tls;

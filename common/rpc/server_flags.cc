@@ -39,9 +39,11 @@ ABSL_FLAG(std::string, reader_identities, "", "The same for the role reader.");
 ABSL_FLAG(bool, insecure, false,
           "Listen beyond loopback also without TLS or without roles: everybody who reaches the "
           "address may then read along, or do everything.");
-ABSL_FLAG(int, grpc_max_threads, ctlstore::rpc::ServerOptions().max_threads,
-          "The most threads for calls. Each call under way takes one; calls beyond that are "
-          "refused with RESOURCE_EXHAUSTED.");
+ABSL_FLAG(
+    int, grpc_max_threads, ctlstore::rpc::ServerOptions().max_threads,
+    "The most threads that gRPC may have for calls that keep one while they are under way, as "
+    "reflection does; more of them are refused with RESOURCE_EXHAUSTED. All other calls "
+    "share a few threads, by the number of cores.");
 ABSL_FLAG(int64_t, shutdown_grace_ms, 5000,
           "How long calls under way may take to end when the service is stopped, in milliseconds; "
           "then they are cancelled.");
