@@ -24,6 +24,8 @@ absl::string_view ReplicationStateName(ReplicationState state) {
       return "ldb_unavailable";
     case ReplicationState::kRebuilding:
       return "rebuilding";
+    case ReplicationState::kFetchingSnapshot:
+      return "fetching_snapshot";
   }
   return "unknown";
 }

@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
+#include "common/snapshot/fetch_progress.h"
 
 namespace ctlstore::reflector {
 
@@ -38,6 +39,8 @@ enum class ReplicationState {
   kLdbUnavailable,
   // A new local database is being built.
   kRebuilding,
+  // A snapshot is being fetched, from which the local database begins.
+  kFetchingSnapshot,
 };
 
 // In lower case with underscores, as metrics, logs and the CLI show it: "catching_up".
@@ -73,6 +76,10 @@ struct LdbStatus {
   std::string rebuild_reason;
   // Empty for none.
   std::string changelog_path;
+  // kFetchingSnapshot.
+  absl::optional<snapshot::FetchProgress> fetch;
+  // The snapshot that it began from since the start; empty for none.
+  std::string snapshot_id;
 };
 
 // Thread-safe. `ldb_path` may be empty where there is one local database only; NOT_FOUND where

@@ -26,11 +26,12 @@ const Histogram::BucketBoundaries kSeconds = {0.0005, 0.001, 0.0025, 0.005, 0.01
                                               0.1,    0.25,  0.5,    1,     2.5,  5,     10};
 
 constexpr ReplicationState kStates[] = {
-    ReplicationState::kStarting,       ReplicationState::kCatchingUp,
-    ReplicationState::kCurrent,        ReplicationState::kUpstreamUnavailable,
-    ReplicationState::kLedgerBehind,   ReplicationState::kNeedsSnapshot,
-    ReplicationState::kEntryFailed,    ReplicationState::kDiskFull,
-    ReplicationState::kLdbUnavailable, ReplicationState::kRebuilding};
+    ReplicationState::kStarting,        ReplicationState::kCatchingUp,
+    ReplicationState::kCurrent,         ReplicationState::kUpstreamUnavailable,
+    ReplicationState::kLedgerBehind,    ReplicationState::kNeedsSnapshot,
+    ReplicationState::kEntryFailed,     ReplicationState::kDiskFull,
+    ReplicationState::kLdbUnavailable,  ReplicationState::kRebuilding,
+    ReplicationState::kFetchingSnapshot};
 
 prometheus::Family<Counter>& CounterFamily(prometheus::Registry* registry, const char* name,
                                            const char* help) {

@@ -17,8 +17,10 @@
 #include "common/ctldb/target.h"
 #include "common/ldb/change_feed.h"
 #include "common/ldb/ldb_writer.h"
+#include "common/object_store/open_store.h"
 #include "common/rpc/client.h"
 #include "common/rpc/http_server.h"
+#include "common/snapshot/location.h"
 #include "reflector/reflector.h"
 #include "reflector/reflector_control.h"
 #include "reflector/upstream_target.h"
@@ -57,6 +59,11 @@ class ReflectorRunner : public ReflectorControl {
     int64_t ledger_first_sequence = 1;
     // At least one.
     std::vector<Ldb> ldbs;
+    // Where a local database that is not there, is damaged, or that the ledger does not reach back
+    // to, gets a snapshot from; where empty, or where there is none that helps, it is made from the
+    // ledger's beginning.
+    std::vector<snapshot::Location> snapshots;
+    object_store::StoreOptions object_store;
     Reflector::Options reflector;
     // Without families and listeners.
     ldb::LdbWriter::Options writer;

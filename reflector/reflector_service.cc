@@ -42,6 +42,8 @@ v1::ReflectorState ToProto(ReplicationState state) {
       return v1::LDB_UNAVAILABLE;
     case ReplicationState::kRebuilding:
       return v1::REBUILDING;
+    case ReplicationState::kFetchingSnapshot:
+      return v1::FETCHING_SNAPSHOT;
   }
   return v1::REFLECTOR_STATE_UNSPECIFIED;
 }

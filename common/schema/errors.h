@@ -80,6 +80,16 @@ inline constexpr char kChangesGone[] = "CHANGES_GONE";
 inline constexpr char kForked[] = "FORKED";
 // A struct that rows are read into does not fit the table.
 inline constexpr char kStructDiffers[] = "STRUCT_DIFFERS";
+// No place has a snapshot that fits.
+inline constexpr char kSnapshotNotFound[] = "SNAPSHOT_NOT_FOUND";
+// A snapshot is not what its manifest says, or is damaged in itself.
+inline constexpr char kSnapshotDamaged[] = "SNAPSHOT_DAMAGED";
+// A snapshot is being fetched, and nothing can be done before that.
+inline constexpr char kFetchingSnapshot[] = "FETCHING_SNAPSHOT";
+// An object is another one than it was before.
+inline constexpr char kObjectChanged[] = "OBJECT_CHANGED";
+// The ledger is not pruned by this executive.
+inline constexpr char kPruningDisabled[] = "PRUNING_DISABLED";
 }  // namespace reason
 
 // INVALID_ARGUMENT about one field of a request. `field` is its path as the caller wrote it

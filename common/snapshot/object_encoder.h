@@ -1,0 +1,43 @@
+// Compresses a file in chunks.
+
+#ifndef CTLSTORE_COMMON_SNAPSHOT_OBJECT_ENCODER_H_
+#define CTLSTORE_COMMON_SNAPSHOT_OBJECT_ENCODER_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "common/snapshot/manifest.h"
+
+namespace ctlstore::snapshot {
+
+struct EncodeOptions {
+  Compression compression = Compression::kZstd;
+  // zstd: 1 to 19. gzip: 1 to 9. 0: the library's default.
+  int level = 0;
+  // What a chunk has before it is compressed.
+  int64_t chunk_bytes = int64_t{8} << 20;
+  // 0: as many as the machine has cores.
+  int threads = 0;
+};
+
+struct EncodedObject {
+  int64_t object_bytes = 0;
+  std::string object_sha256;
+  int64_t file_bytes = 0;
+  std::vector<Chunk> chunks;
+  // 20 bytes, of the file before it is compressed: what the Go ctlstore checks.
+  std::string file_sha1;
+};
+
+// Compresses the file at `from` into a new file at `to`. Takes a few chunks for each thread into
+// memory. Errors and `cancelled` as CopyLdb().
+absl::StatusOr<EncodedObject> EncodeObject(const std::string& from, const std::string& to,
+                                           const EncodeOptions& options,
+                                           const std::function<bool()>& cancelled);
+
+}  // namespace ctlstore::snapshot
+
+#endif  // CTLSTORE_COMMON_SNAPSHOT_OBJECT_ENCODER_H_
