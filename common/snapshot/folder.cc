@@ -1,7 +1,6 @@
 #include "common/snapshot/folder.h"
 
 #include <glog/logging.h>
-#include <openssl/evp.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
+#include "common/base/digest.h"
 #include "common/schema/errors.h"
 
 namespace ctlstore::snapshot {
@@ -84,34 +84,10 @@ std::vector<std::string> IdsAmong(const std::vector<ObjectInfo>& objects) {
   return ids;
 }
 
-// A SHA-256 that is added to.
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new(), EVP_MD_CTX_free) { Begin(); }
-
-  void Add(absl::string_view data) {
-    CHECK_EQ(EVP_DigestUpdate(context_.get(), data.data(), data.size()), 1);
-  }
-
-  // What was added since the last Finish().
-  std::string Finish() {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int size = 0;
-    CHECK_EQ(EVP_DigestFinal_ex(context_.get(), digest, &size), 1);
-    Begin();
-    return std::string(reinterpret_cast<const char*>(digest), size);
-  }
-
- private:
-  void Begin() { CHECK_EQ(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr), 1); }
-
-  std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context_;
-};
-
 // Checks an object, which comes in pieces, against its manifest.
 class ObjectCheck {
  public:
-  explicit ObjectCheck(const Manifest& manifest) : manifest_(manifest) {}
+  explicit ObjectCheck(const Manifest& manifest) : manifest_(manifest) { digest_.emplace(); }
 
   absl::Status Add(absl::string_view piece) {
     whole_.Add(piece);
@@ -123,16 +99,17 @@ class ObjectCheck {
       const Chunk& chunk = manifest_.chunks[chunk_];
       const absl::string_view part =
           piece.substr(0, std::min<uint64_t>(piece.size(), chunk.object_bytes - in_chunk_));
-      digest_.Add(part);
+      digest_->Add(part);
       in_chunk_ += part.size();
       bytes_ += part.size();
       piece.remove_prefix(part.size());
       if (in_chunk_ < chunk.object_bytes) continue;
-      if (digest_.Finish() != chunk.sha256) {
+      if (digest_->Finish() != chunk.sha256) {
         return Damaged(absl::StrCat("chunk ", chunk_ + 1, " of ", manifest_.chunks.size(),
                                     ", bytes ", bytes_ - in_chunk_, " to ", bytes_,
                                     ", has another SHA-256 than its manifest says"));
       }
+      digest_.emplace();
       ++chunk_;
       in_chunk_ = 0;
     }
@@ -152,8 +129,9 @@ class ObjectCheck {
 
  private:
   const Manifest& manifest_;
-  Sha256 whole_;
-  Sha256 digest_;
+  Digest whole_;
+  // Of the chunk that is being read.
+  absl::optional<Digest> digest_;
   size_t chunk_ = 0;
   int64_t in_chunk_ = 0;
   int64_t bytes_ = 0;

@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <openssl/sha.h>
 
 #include <cstdint>
 #include <cstdlib>
@@ -20,6 +19,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "common/base/digest.h"
 #include "common/object_store/file_store.h"
 #include "common/object_store/testing/faulty_store.h"
 #include "common/schema/errors.h"
@@ -40,13 +40,6 @@ using ::testing::Not;
 
 const absl::Time kTaken = absl::FromUnixSeconds(1772496000);  // 2026-03-03T00:00:00Z
 const absl::Status kCut = absl::UnavailableError("cut");
-
-std::string Sha256Of(absl::string_view text) {
-  std::string digest(SHA256_DIGEST_LENGTH, '\0');
-  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
-         reinterpret_cast<unsigned char*>(&digest[0]));
-  return digest;
-}
 
 class FolderTest : public ::testing::Test {
  protected:
@@ -79,12 +72,12 @@ class FolderTest : public ::testing::Test {
     for (const int64_t size : {300000, 1, 262144, 70000}) {
       std::string chunk(size, '\0');
       for (char& c : chunk) c = static_cast<char>(random());
-      manifest.chunks.push_back({size, 2 * size, Sha256Of(chunk)});
+      manifest.chunks.push_back({size, 2 * size, Sha256(chunk)});
       manifest.file_bytes += 2 * size;
       object += chunk;
     }
     manifest.object_bytes = object.size();
-    manifest.object_sha256 = Sha256Of(object);
+    manifest.object_sha256 = Sha256(object);
     std::ofstream(object_path(), std::ios::binary) << object;
     return manifest;
   }
