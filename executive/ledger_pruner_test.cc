@@ -76,7 +76,11 @@ class FakePlace {
     return cancelled_;
   }
 
-  std::unique_ptr<SnapshotPlace> View() { return std::make_unique<ViewOfIt>(this); }
+  std::unique_ptr<SnapshotPlace> View() {
+    absl::MutexLock lock(&mutex_);
+    cancelled_ = false;
+    return std::make_unique<ViewOfIt>(this);
+  }
 
  private:
   class ViewOfIt final : public SnapshotPlace {
