@@ -19,13 +19,19 @@ struct StoreUrl {
   // percent-encoded.
   std::string path;
 
-  // As it was written, without a '/' at the end.
+  // As it was written, without a '/' at the end and with no more percent-encoding than it takes to
+  // read the same again.
   std::string ToString() const;
+
+  friend bool operator==(const StoreUrl& a, const StoreUrl& b) {
+    return a.kind == b.kind && a.authority == b.authority && a.path == b.path;
+  }
 };
 
 // `file:///absolute/path`, `s3://bucket/prefix`, `http://host:port/path`, `https://...`.
 // INVALID_ARGUMENT says what is wrong; so it does for credentials in the URL, which belong in the
-// environment or a file, without repeating them, and for a path with "." or ".." in it.
+// environment or a file, without repeating them, and for a path with "." or ".." in it. UTF-8;
+// characters that mean something in a URL are percent-encoded ('%' is "%25").
 absl::StatusOr<StoreUrl> ParseStoreUrl(absl::string_view url);
 
 }  // namespace ctlstore::object_store

@@ -24,6 +24,11 @@ absl::StatusOr<Compression> ParseCompression(absl::string_view name);
 // gzip member. One after the other they are the object, and decompressed the file; so plain tools
 // read the object too.
 struct Chunk {
+  // What one has at most before it is compressed, and, as data may grow by a little, about what it
+  // has at most after: whoever reads chunks takes some of them into memory.
+  static constexpr int64_t kMaxFileBytes = int64_t{64} << 20;
+  static constexpr int64_t kMaxObjectBytes = kMaxFileBytes + (int64_t{1} << 20);
+
   int64_t object_bytes = 0;
   int64_t file_bytes = 0;
   // 32 bytes, of what the object has.
@@ -41,6 +46,8 @@ struct TableSummary {
 // One snapshot: an LDB at a ledger position, as one object. A plain value.
 struct Manifest {
   static constexpr int kFormatVersion = 1;
+  // What its JSON has at most; enough for more than 1 TB in chunks of 8 MiB.
+  static constexpr int64_t kMaxJsonBytes = int64_t{64} << 20;
 
   // Unique, and in the order of sequences: the manifest's name without its ending.
   std::string id;
@@ -72,8 +79,8 @@ struct Manifest {
 std::string EncodeManifest(const Manifest& manifest);
 
 // INVALID_ARGUMENT where this is no manifest, of a format version that is not known, or one that
-// contradicts itself: chunks that do not add up, an id or an object's name that leads elsewhere,
-// numbers below 0.
+// contradicts itself: chunks that do not add up, an id or an object's name that leads elsewhere
+// (both are of letters, digits, '-', '_' and '.', and do not begin with '.'), numbers below 0.
 absl::StatusOr<Manifest> DecodeManifest(absl::string_view json);
 
 }  // namespace ctlstore::snapshot
