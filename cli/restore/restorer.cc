@@ -97,7 +97,8 @@ class Restorer {
   absl::Status CompareAll();
   // What differs, in words; empty where nothing does.
   absl::StatusOr<std::string> Compare(const Table& table, int64_t* rows);
-  void Tell(RestoreProgress::Stage stage, const Table* table);
+  // Tells how it goes, and asks whether it is to end.
+  absl::Status Tell(RestoreProgress::Stage stage, const Table* table);
   absl::Status Reach(absl::string_view point) const {
     return options_.fault_point == nullptr ? absl::OkStatus() : options_.fault_point(point);
   }
@@ -111,12 +112,15 @@ class Restorer {
   RestoreResult result_;
 };
 
-void Restorer::Tell(RestoreProgress::Stage stage, const Table* table) {
-  if (options_.on_progress == nullptr) return;
-  progress_.stage = stage;
-  progress_.table = table == nullptr ? "" : ShownName(table->schema);
-  progress_.tables = source_->tables().size();
-  options_.on_progress(progress_);
+absl::Status Restorer::Tell(RestoreProgress::Stage stage, const Table* table) {
+  if (options_.on_progress != nullptr) {
+    progress_.stage = stage;
+    progress_.table = table == nullptr ? "" : ShownName(table->schema);
+    progress_.tables = source_->tables().size();
+    options_.on_progress(progress_);
+  }
+  if (options_.cancelled == nullptr || !options_.cancelled()) return absl::OkStatus();
+  return absl::CancelledError("the restore was ended; --resume completes it");
 }
 
 absl::Status Restorer::CheckJump() {
@@ -146,7 +150,8 @@ absl::Status Restorer::ClearLeftovers() {
         std::find_if(source_->tables().begin(), source_->tables().end(),
                      [&](const Table& table) { return table.sql_name == sql_table; });
     if (wanted != source_->tables().end()) {
-      Tell(RestoreProgress::Stage::kComparing, &*wanted);
+      absl::Status told = Tell(RestoreProgress::Stage::kComparing, &*wanted);
+      if (!told.ok()) return told;
       int64_t rows = 0;
       absl::StatusOr<std::string> differs = Compare(*wanted, &rows);
       if (!differs.ok()) return differs.status();
@@ -172,8 +177,8 @@ absl::Status Restorer::Copy(const Table& table) {
     if (!written.ok()) return written;
     progress_.rows += static_cast<int64_t>(batch.rows());
     batch.Clear();
-    Tell(RestoreProgress::Stage::kCopying, &table);
-    return Reach("inserted");
+    written = Tell(RestoreProgress::Stage::kCopying, &table);
+    return written.ok() ? Reach("inserted") : written;
   };
   status = source_->ReadRows(table, [&](absl::Span<const ValueView> row) {
     batch.Add(row);
@@ -187,15 +192,16 @@ absl::Status Restorer::CopyAll() {
   progress_.rows = 0;
   progress_.tables_done = 0;
   for (const Table& table : source_->tables()) {
-    Tell(RestoreProgress::Stage::kCopying, &table);
+    absl::Status status = Tell(RestoreProgress::Stage::kCopying, &table);
+    if (!status.ok()) return status;
     if (kept_.count(table.sql_name) == 0) {
-      absl::Status status = Copy(table);
+      status = Copy(table);
+      if (absl::IsCancelled(status)) return status;
       if (!status.ok()) return InTable(table.schema, status);
     }
     ++progress_.tables_done;
   }
-  Tell(RestoreProgress::Stage::kCopying, nullptr);
-  return absl::OkStatus();
+  return Tell(RestoreProgress::Stage::kCopying, nullptr);
 }
 
 absl::StatusOr<std::string> Restorer::Compare(const Table& table, int64_t* rows) {
@@ -224,7 +230,8 @@ absl::Status Restorer::CompareAll() {
   progress_.rows = 0;
   progress_.tables_done = 0;
   for (const Table& table : source_->tables()) {
-    Tell(RestoreProgress::Stage::kComparing, &table);
+    absl::Status told = Tell(RestoreProgress::Stage::kComparing, &table);
+    if (!told.ok()) return told;
     int64_t rows = 0;
     absl::StatusOr<std::string> differs = Compare(table, &rows);
     if (!differs.ok()) return InTable(table.schema, differs.status());
@@ -236,9 +243,8 @@ absl::Status Restorer::CompareAll() {
     progress_.rows += rows;
     ++progress_.tables_done;
   }
-  Tell(RestoreProgress::Stage::kComparing, nullptr);
   result_.rows = progress_.rows;
-  return absl::OkStatus();
+  return Tell(RestoreProgress::Stage::kComparing, nullptr);
 }
 
 absl::StatusOr<RestoreResult> Restorer::Run() {

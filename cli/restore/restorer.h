@@ -42,6 +42,8 @@ struct RestoreOptions {
   size_t batch_bytes = size_t{4} << 20;
   // Told at each batch, from the caller's thread. May be empty.
   std::function<void(const RestoreProgress&)> on_progress;
+  // Asked at each batch and each table: ends it, with CANCELLED. May be empty.
+  std::function<bool()> cancelled;
   // Called at named points, for tests that die there: an error leaves what a crash would. In order:
   // "checked", "claimed", "cleared", for each table "created" and for each batch "inserted",
   // "copied", "families", "compared", "finished".
@@ -75,6 +77,7 @@ absl::Status CheckRestoreTarget(const RestoreOptions& options);
 //   FAILED_PRECONDITION  the ctldb is not empty, is marked and `resume` is not set, or the LDB is
 //                        not fit for it; INVALID_ARGUMENT for the jump: nothing was changed.
 //   ABORTED              another process has taken up the restore.
+//   CANCELLED            `cancelled` has said so.
 //   DATA_LOSS            the LDB is damaged, or the ctldb holds something else than was written.
 //   NOT_FOUND            there is no LDB. UNAVAILABLE: one of the two cannot be reached.
 absl::StatusOr<RestoreResult> Restore(const RestoreOptions& options);
