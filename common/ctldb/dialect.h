@@ -34,6 +34,15 @@ class Dialect {
   virtual std::string TakeDdlLock() const = 0;
   virtual std::string GiveDdlLock() const = 0;
 
+  // The same for the prune lock, but for not waiting. Empty where that is not a lock of the
+  // database's.
+  virtual std::string TakePruneLock() const = 0;
+  virtual std::string GivePruneLock() const = 0;
+
+  // A statement after which the connection's next transaction locks the rows that it changes, and
+  // not the gaps between them, where others insert. Empty where a transaction locks everything.
+  virtual absl::string_view LockOnlyRows() const = 0;
+
   // A family's table, with keys that compare by their bytes.
   virtual std::string CreateTable(const TableSchema& schema) const = 0;
 

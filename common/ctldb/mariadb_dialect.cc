@@ -28,6 +28,7 @@ absl::string_view ColumnType(FieldType type) {
 
 // Such names are the server's, not a database's, and of at most 64 characters.
 constexpr char kDdlLockName[] = "CONCAT('ctlstore.', SHA1(DATABASE()))";
+constexpr char kPruneLockName[] = "CONCAT('ctlstore.prune.', SHA1(DATABASE()))";
 
 bool IsText(FieldType type) { return type == FieldType::kString || type == FieldType::kText; }
 
@@ -78,6 +79,18 @@ std::string MariadbDialect::TakeDdlLock() const {
 
 std::string MariadbDialect::GiveDdlLock() const {
   return absl::StrCat("SELECT RELEASE_LOCK(", kDdlLockName, ")");
+}
+
+std::string MariadbDialect::TakePruneLock() const {
+  return absl::StrCat("SELECT COALESCE(GET_LOCK(", kPruneLockName, ", 0), 0)");
+}
+
+std::string MariadbDialect::GivePruneLock() const {
+  return absl::StrCat("SELECT RELEASE_LOCK(", kPruneLockName, ")");
+}
+
+absl::string_view MariadbDialect::LockOnlyRows() const {
+  return "SET TRANSACTION ISOLATION LEVEL READ COMMITTED";
 }
 
 std::string MariadbDialect::CreateTable(const TableSchema& schema) const {

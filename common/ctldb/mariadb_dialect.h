@@ -23,6 +23,9 @@ class MariadbDialect final : public Dialect {
   std::vector<std::string> OwnTables() const override;
   std::string TakeDdlLock() const override;
   std::string GiveDdlLock() const override;
+  std::string TakePruneLock() const override;
+  std::string GivePruneLock() const override;
+  absl::string_view LockOnlyRows() const override;
   std::string CreateTable(const TableSchema& schema) const override;
   std::vector<std::string> AddFields(const TableName& table,
                                      absl::Span<const Field> fields) const override;

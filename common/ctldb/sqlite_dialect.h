@@ -18,6 +18,9 @@ class SqliteDialect final : public Dialect {
   std::vector<std::string> OwnTables() const override;
   std::string TakeDdlLock() const override { return ""; }
   std::string GiveDdlLock() const override { return ""; }
+  std::string TakePruneLock() const override { return ""; }
+  std::string GivePruneLock() const override { return ""; }
+  absl::string_view LockOnlyRows() const override { return ""; }
   std::string CreateTable(const TableSchema& schema) const override;
   std::vector<std::string> AddFields(const TableName& table,
                                      absl::Span<const Field> fields) const override;
