@@ -17,9 +17,9 @@ struct EncodeOptions {
   Compression compression = Compression::kZstd;
   // zstd: 1 to 19. gzip: 1 to 9. 0: the library's default.
   int level = 0;
-  // What a chunk has before it is compressed.
+  // What a chunk has before it is compressed; up to Chunk::kMaxFileBytes.
   int64_t chunk_bytes = int64_t{8} << 20;
-  // 0: as many as the machine has cores.
+  // 0: as many as the machine has cores, at most 8.
   int threads = 0;
 };
 
@@ -32,8 +32,15 @@ struct EncodedObject {
   std::string file_sha1;
 };
 
-// Compresses the file at `from` into a new file at `to`. Takes a few chunks for each thread into
-// memory. Errors and `cancelled` as CopyLdb().
+// Compresses the file at `from` into a file at `to`, in the place of one that is there. Takes a few
+// chunks for each thread into memory: one as it is, and up to three that are compressed. The object
+// may not be on the disk yet when this returns; after an error there is none.
+//   INVALID_ARGUMENT     an option is out of bounds.
+//   NOT_FOUND            there is no file at `from`.
+//   RESOURCE_EXHAUSTED   no room for the object, or no memory.
+//   UNAVAILABLE          a file cannot be read or written.
+//   CANCELLED            soon after `cancelled`, which may be called from any thread and often,
+//                        says so.
 absl::StatusOr<EncodedObject> EncodeObject(const std::string& from, const std::string& to,
                                            const EncodeOptions& options,
                                            const std::function<bool()>& cancelled);
