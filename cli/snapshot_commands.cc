@@ -1,8 +1,5 @@
 #include "cli/snapshot_commands.h"
 
-#include <unistd.h>
-
-#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <iostream>
@@ -15,42 +12,32 @@
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/time/time.h"
 #include "cli/command_result.h"
-#include "cli/confirmation.h"
 #include "cli/exit_status.h"
 #include "cli/json_output.h"
-#include "cli/restore/restorer.h"
 #include "cli/shared_flags.h"
 #include "cli/snapshot_checker.h"
+#include "cli/snapshot_fetching.h"
+#include "cli/snapshot_restore_command.h"
 #include "cli/snapshot_survey.h"
+#include "cli/snapshot_take_command.h"
 #include "cli/text_table.h"
 #include "cli/transfer_progress.h"
 #include "cli/value_text.h"
 #include "cli/work_folder.h"
 #include "common/base/clock.h"
 #include "common/base/file_lock.h"
-#include "common/base/shutdown_signal.h"
-#include "common/ctldb/ctldb_flags.h"
-#include "common/object_store/store_flags.h"
 #include "common/schema/errors.h"
 #include "common/snapshot/fetcher.h"
-#include "common/snapshot/folder.h"
 
-ABSL_FLAG(std::string, snapshot, "",
-          "The id of a snapshot, as ctlstore snapshot list shows it. Empty: the newest one.");
 ABSL_FLAG(std::string, to, "", "The file to make.");
 ABSL_FLAG(bool, force, false, "Replace the file where it is there.");
 ABSL_FLAG(bool, all, false, "All snapshots, not only the newest one of each place.");
 ABSL_FLAG(bool, deep, true,
           "Also fetch each snapshot and look at what is in it: SQLite's own check, the position, "
           "and the rows of each table.");
-ABSL_FLAG(int64_t, sequence_jump, 1000000,
-          "How far the ledger goes on behind the snapshot: more than the entries that are lost.");
-ABSL_FLAG(bool, resume, false, "Complete a restore that did not come to its end.");
 
 namespace ctlstore::cli {
 namespace {
@@ -60,42 +47,6 @@ using snapshot::FetchedSnapshot;
 using snapshot::FetchOptions;
 using snapshot::Location;
 using snapshot::Manifest;
-
-// Takes the signals from its making to the end of the process.
-bool Interrupted() {
-  static auto* const signal = new ShutdownSignal();
-  return signal->notification()->HasBeenNotified();
-}
-
-std::string TimeText(absl::Time time) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", time, absl::UTCTimeZone());
-}
-
-std::string FamiliesText(const std::vector<std::string>& families) {
-  return families.empty() ? "all" : absl::StrJoin(families, ",");
-}
-
-int64_t RowsOf(const Manifest& manifest) {
-  int64_t rows = 0;
-  for (const snapshot::TableSummary& table : manifest.tables) rows += table.rows;
-  return rows;
-}
-
-bool AtTerminal() { return isatty(STDERR_FILENO) != 0; }
-
-absl::StatusOr<object_store::StoreOptions> StoreOptions() {
-  absl::StatusOr<object_store::StoreOptions> options = object_store::StoreOptionsFromFlags();
-  if (!options.ok()) return UsageError(options.status().message());
-  return options;
-}
-
-FetchOptions Fetching(const object_store::StoreOptions& store, TransferProgress* progress) {
-  FetchOptions options;
-  options.store = store;
-  options.on_progress = [progress](const snapshot::FetchProgress& how) { progress->Show(how); };
-  options.cancelled = Interrupted;
-  return options;
-}
 
 Json ToJson(const SnapshotSurvey::Snapshot& found) {
   const Manifest& manifest = found.manifest;
@@ -161,30 +112,13 @@ void ShowOtherProblems(const SnapshotSurvey& survey) {
 absl::Status List(const Arguments& arguments) {
   absl::StatusOr<std::vector<Location>> places = PlacesFrom(arguments);
   if (!places.ok()) return places.status();
-  absl::StatusOr<object_store::StoreOptions> store = StoreOptions();
+  absl::StatusOr<object_store::StoreOptions> store = StoreOptionsForCommand();
   if (!store.ok()) return store.status();
   const SnapshotSurvey survey = SurveySnapshots(*places, "", *store);
   absl::GetFlag(FLAGS_json) ? ShowJson(survey) : ShowText(survey);
   std::cout.flush();
   ShowOtherProblems(survey);
   return FirstProblem(survey);
-}
-
-// By id from the first place that has it whole, or the newest that is good.
-absl::StatusOr<FetchedSnapshot> FetchFrom(const std::vector<Location>& places,
-                                          const std::string& id, const std::string& folder,
-                                          const FetchOptions& options) {
-  if (id.empty()) return snapshot::FetchNewest(places, folder, options);
-  absl::Status status = ErrorWithReason(absl::StatusCode::kNotFound, reason::kSnapshotNotFound,
-                                        absl::StrCat("no place has a snapshot ", id));
-  for (const Location& place : places) {
-    if (place.form != Location::Form::kFolder) continue;
-    absl::StatusOr<FetchedSnapshot> fetched = snapshot::FetchById(place, id, folder, options);
-    if (fetched.ok() || absl::IsCancelled(fetched.status())) return fetched;
-    // What is wrong with it tells more than that another place has none.
-    if (absl::IsNotFound(status)) status = fetched.status();
-  }
-  return status;
 }
 
 // Nobody may have the file open, or believe that what stands beside it is its own.
@@ -219,18 +153,18 @@ absl::Status Fetch(const Arguments& arguments) {
   if (to.empty()) return UsageError("--to says which file to make");
   absl::StatusOr<std::vector<Location>> places = PlacesFrom(arguments);
   if (!places.ok()) return places.status();
-  absl::StatusOr<object_store::StoreOptions> store = StoreOptions();
+  absl::StatusOr<object_store::StoreOptions> store = StoreOptionsForCommand();
   if (!store.ok()) return store.status();
   const bool force = absl::GetFlag(FLAGS_force);
   absl::Status status = PrepareFile(to, force);
   if (!status.ok()) return status;
 
-  Interrupted();
+  InterruptedBySignal();
   // Beside the file, so that it can be renamed; what is there of it stays for the next time.
   const std::string folder = to + ".fetch";
-  TransferProgress progress(Clock::Real(), AtTerminal(), &std::cerr);
+  TransferProgress progress(Clock::Real(), ErrorsAreShownAtTerminal(), &std::cerr);
   absl::StatusOr<FetchedSnapshot> fetched =
-      FetchFrom(*places, absl::GetFlag(FLAGS_snapshot), folder, Fetching(*store, &progress));
+      FetchFrom(*places, absl::GetFlag(FLAGS_snapshot), folder, FetchOptionsFor(*store, &progress));
   progress.Finish();
   if (!fetched.ok()) return fetched.status();
   status = PrepareFile(to, force);
@@ -251,121 +185,6 @@ absl::Status Fetch(const Arguments& arguments) {
     std::cout << to << ": " << fetched->id << " from " << fetched->url << ", sequence "
               << fetched->position.sequence << ", " << fetched->file_bytes << " bytes\n";
   }
-  return absl::OkStatus();
-}
-
-// The snapshot that a restore is made of.
-struct Chosen {
-  // Newest first, all of the same id; or of the form without manifests.
-  std::vector<Location> places;
-  std::string id;
-  // For the question.
-  std::string description;
-};
-
-absl::StatusOr<Chosen> ChooseForRestore(const std::vector<Location>& places, const std::string& id,
-                                        const object_store::StoreOptions& store) {
-  const SnapshotSurvey survey = SurveySnapshots(places, id, store);
-  Chosen chosen;
-  const Manifest* newest = nullptr;
-  for (const SnapshotSurvey::Snapshot& found : survey.snapshots) {
-    if (!found.manifest.families.empty()) {
-      if (id.empty()) continue;
-      return absl::FailedPreconditionError(absl::StrCat(
-          "the snapshot ", id, " has only the families ", FamiliesText(found.manifest.families),
-          ", and all others would be lost; take one that has all"));
-    }
-    if (newest == nullptr) newest = &found.manifest;
-    if (found.manifest.id == newest->id) chosen.places.push_back(found.place);
-  }
-  if (newest != nullptr) {
-    // A place that could not be asked may have a newer one.
-    for (const SnapshotSurvey::Problem& problem : survey.problems) {
-      std::cerr << "ctlstore: " << problem.place
-                << " is not looked at: " << problem.status.message() << "\n";
-    }
-    chosen.id = newest->id;
-    chosen.description =
-        absl::StrCat("the snapshot ", newest->id, ", taken at ", TimeText(newest->taken_at),
-                     ", sequence ", newest->position.sequence, ", ", newest->tables.size(),
-                     " tables, ", RowsOf(*newest), " rows");
-    return chosen;
-  }
-  for (const SnapshotSurvey::Object& found : survey.objects) {
-    chosen.places.push_back(found.place);
-    absl::StrAppend(&chosen.description, chosen.description.empty() ? "" : " or ",
-                    found.place.ToString(), ", put there at ", TimeText(found.info.modified));
-  }
-  if (!chosen.places.empty()) return chosen;
-  absl::Status problem = FirstProblem(survey);
-  if (!problem.ok()) return problem;
-  return ErrorWithReason(absl::StatusCode::kNotFound, reason::kSnapshotNotFound,
-                         id.empty() ? "no place has a snapshot that holds all families"
-                                    : absl::StrCat("no place has a snapshot ", id));
-}
-
-void ShowRestored(const RestoreResult& result, const std::string& ctldb) {
-  if (absl::GetFlag(FLAGS_json)) {
-    std::cout << Compact(Json::object({{"ctldb", ctldb},
-                                       {"snapshot_sequence", result.snapshot_sequence},
-                                       {"first_sequence", result.first_sequence},
-                                       {"last_sequence", result.last_sequence},
-                                       {"families", result.families},
-                                       {"tables", result.tables},
-                                       {"rows", result.rows}}))
-              << "\n";
-    return;
-  }
-  std::cout << "restored " << ctldb << ": " << result.families << " families, " << result.tables
-            << " tables, " << result.rows << " rows, all of them compared\n"
-            << "the ledger goes on behind sequence " << result.last_sequence
-            << "; what was written behind " << result.snapshot_sequence << " is lost\n"
-            << "Snapshots do not have these, so set them up again:\n"
-            << "  writers with their secrets (ctlstore writer register) and cookies\n"
-            << "  limits of tables and writers (ctlstore limits)\n"
-            << "  families that had no table (ctlstore family create)\n";
-}
-
-absl::Status RestoreCommand(const Arguments& arguments) {
-  absl::StatusOr<std::vector<Location>> places = PlacesFrom(arguments);
-  if (!places.ok()) return places.status();
-  absl::StatusOr<object_store::StoreOptions> store = StoreOptions();
-  if (!store.ok()) return store.status();
-  RestoreOptions options;
-  absl::StatusOr<ctldb::Target> target = ctldb::TargetFromFlags();
-  if (!target.ok()) return UsageError(target.status().message());
-  options.ctldb = *std::move(target);
-  absl::StatusOr<ctldb::ConnectionOptions> connection = ctldb::ConnectionOptionsFromFlags();
-  if (!connection.ok()) return UsageError(connection.status().message());
-  options.connection = *std::move(connection);
-  options.sequence_jump = absl::GetFlag(FLAGS_sequence_jump);
-  if (options.sequence_jump < 2) return UsageError("--sequence_jump must be at least 2");
-  options.resume = absl::GetFlag(FLAGS_resume);
-
-  absl::Status status = CheckRestoreTarget(options);
-  if (!status.ok()) return status;
-  absl::StatusOr<Chosen> chosen = ChooseForRestore(*places, absl::GetFlag(FLAGS_snapshot), *store);
-  if (!chosen.ok()) return chosen.status();
-  status = Confirm(absl::StrCat("fills ", options.ctldb.ToString(), " with ", chosen->description));
-  if (!status.ok()) return status;
-
-  Interrupted();
-  absl::StatusOr<std::unique_ptr<WorkFolder>> folder = WorkFolder::FromFlags();
-  if (!folder.ok()) return folder.status();
-  TransferProgress progress(Clock::Real(), AtTerminal(), &std::cerr);
-  absl::StatusOr<FetchedSnapshot> fetched = FetchFrom(
-      chosen->places, chosen->id, (*folder)->path() + "/restore", Fetching(*store, &progress));
-  if (!fetched.ok()) {
-    progress.Finish();
-    return fetched.status();
-  }
-  options.ldb_path = (*folder)->path() + "/restore/ldb.db";
-  options.on_progress = [&progress](const RestoreProgress& how) { progress.Show(how); };
-  options.cancelled = Interrupted;
-  absl::StatusOr<RestoreResult> result = Restore(options);
-  progress.Finish();
-  if (!result.ok()) return result.status();
-  ShowRestored(*result, options.ctldb.ToString());
   return absl::OkStatus();
 }
 
@@ -402,9 +221,9 @@ int Verify(const Arguments& arguments) {
   };
   absl::StatusOr<std::vector<Location>> places = PlacesFrom(arguments);
   if (!places.ok()) return failed(places.status());
-  absl::StatusOr<object_store::StoreOptions> store = StoreOptions();
+  absl::StatusOr<object_store::StoreOptions> store = StoreOptionsForCommand();
   if (!store.ok()) return failed(store.status());
-  Interrupted();
+  InterruptedBySignal();
   absl::StatusOr<std::unique_ptr<WorkFolder>> folder = WorkFolder::FromFlags();
   if (!folder.ok()) return failed(folder.status());
 
@@ -417,8 +236,8 @@ int Verify(const Arguments& arguments) {
   size_t looked_at = 0;
   for (const Location& place : *places) {
     options.place = place;
-    TransferProgress progress(Clock::Real(), AtTerminal(), &std::cerr);
-    options.fetch = Fetching(*store, &progress);
+    TransferProgress progress(Clock::Real(), ErrorsAreShownAtTerminal(), &std::cerr);
+    options.fetch = FetchOptionsFor(*store, &progress);
     absl::StatusOr<std::vector<CheckedSnapshot>> checked = SnapshotChecker(options).Run();
     progress.Finish();
     if (!checked.ok()) {
@@ -447,10 +266,6 @@ int Verify(const Arguments& arguments) {
                                       : absl::StrCat("no place has a snapshot ", options.id)));
   }
   return std::cout ? exit_status : failed(absl::InternalError("standard output cannot be written"));
-}
-
-std::vector<std::string> PlaceFlagFiles() {
-  return {"common/snapshot/snapshot_flags", "common/object_store/store_flags"};
 }
 
 }  // namespace
@@ -510,31 +325,8 @@ std::vector<Command> SnapshotCommands() {
     command.run = Verify;
     commands.push_back(command);
   }
-  {
-    Command command;
-    command.name = "snapshot restore";
-    command.arguments = "[URL...]";
-    command.summary = "Fills an empty ctldb from a snapshot";
-    command.description =
-        "  ctlstore snapshot restore --ctldb=mysql://ctl@db1:3306/ctldb s3://bucket/ctlstore\n\n"
-        "For a ctldb that was lost: takes the newest snapshot that holds all families, or\n"
-        "the one that --snapshot names, makes its families and tables, copies and compares\n"
-        "all rows, and lets the ledger go on --sequence_jump entries behind the snapshot.\n"
-        "Hosts that have more of the lost ledger than the snapshot then know that they\n"
-        "have to fetch it. What was written after the snapshot is lost, and so are\n"
-        "writers' secrets and cookies, and limits: docs/disaster-recovery.md has the steps.\n\n"
-        "Until it has come to its end, executives do not use the database. What was\n"
-        "interrupted goes on with --resume. No executive of the Go ctlstore may use the\n"
-        "database meanwhile.\n\n"
-        "The ctldb's password comes from --ctldb_password_file or the variable\n"
-        "CTLSTORE_CTLDB_PASSWORD. The user needs the rights that an executive needs.";
-    command.max_arguments = Command::kAnyNumber;
-    command.flags = {"snapshot", "sequence_jump", "resume", "work_folder", "yes", "json"};
-    command.flag_files = PlaceFlagFiles();
-    command.flag_files.push_back("common/ctldb/ctldb_flags");
-    command.run = Returning(RestoreCommand);
-    commands.push_back(command);
-  }
+  commands.push_back(SnapshotTakeCommand());
+  commands.push_back(SnapshotRestoreCommand());
   return commands;
 }
 
