@@ -32,6 +32,7 @@ const { Readable } = require('stream');
 const { pipeline } = require('stream/promises');
 
 const S3rver = require('s3rver');
+const { DUMMY_ACCOUNT } = require('s3rver/lib/models/account');
 const S3Error = require('s3rver/lib/models/error');
 const S3Object = require('s3rver/lib/models/object');
 
@@ -106,6 +107,8 @@ function verifySignature(req) {
 }
 
 // -------------------------------------------------------------------------------------- store
+
+DUMMY_ACCOUNT.createKeyPair(config.accessKeyId, config.secretAccessKey);
 
 const s3 = new S3rver({
   directory: config.directory,
