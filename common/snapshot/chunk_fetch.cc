@@ -4,8 +4,8 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/digest.h"
 #include "common/schema/errors.h"
-#include "common/snapshot/digests.h"
 #include "common/snapshot/object_decoder.h"
 
 namespace ctlstore::snapshot {
@@ -96,8 +96,8 @@ absl::Status ChunkFetch::ReadRange(const Range& range, const std::function<bool(
   const size_t end = range.first + range.count;
   buffers->object.clear();
   const auto complete_chunks = [&]() -> absl::Status {
-    while (chunk < end && static_cast<int64_t>(buffers->object.size()) ==
-                              manifest_->chunks[chunk].object_bytes) {
+    while (chunk < end &&
+           static_cast<int64_t>(buffers->object.size()) == manifest_->chunks[chunk].object_bytes) {
       absl::Status taken = TakeChunk(chunk, buffers);
       if (absl::IsDataLoss(taken)) {
         meter_->Add(-manifest_->chunks[chunk].object_bytes);
@@ -149,8 +149,8 @@ absl::Status ChunkFetch::TakeChunk(size_t chunk, Buffers* buffers) {
     return Damaged(absl::StrCat("the ", expected.object_bytes, " bytes at ", offsets_[chunk],
                                 " of ", manifest_->object, " have another digest"));
   }
-  absl::Status status = DecodeChunk(manifest_->compression, buffers->object, expected.file_bytes,
-                                    &buffers->file);
+  absl::Status status =
+      DecodeChunk(manifest_->compression, buffers->object, expected.file_bytes, &buffers->file);
   if (!status.ok()) {
     return Damaged(absl::StrCat("the ", expected.object_bytes, " bytes at ", offsets_[chunk],
                                 " of ", manifest_->object, ": ", status.message()));

@@ -88,8 +88,8 @@ class Fetch {
         OrderCandidates(listings, options_.above_sequence, options_.excluded, &found);
     if (candidates.size() < found) {
       reasons_.push_back(absl::StrCat(found - candidates.size(), " of ", found,
-                                      " snapshots are not after sequence ",
-                                      options_.above_sequence, ", or are excluded"));
+                                      " snapshots are not after sequence ", options_.above_sequence,
+                                      ", or are excluded"));
     } else if (found == 0 && folders > 0) {
       reasons_.push_back(absl::StrCat("there are none in ", folders, " folders"));
     }
@@ -97,14 +97,16 @@ class Fetch {
       for (size_t place : candidate.places) {
         absl::StatusOr<FetchedSnapshot> fetched =
             FromFolder(*places_[place], candidate.id, /*any=*/false);
-        if (fetched.ok() || IsFinal(fetched.status())) return Result(std::move(fetched));
+        if (fetched.ok()) return fetched;
+        if (IsFinal(fetched.status())) return Final(fetched.status());
         PassOver(*places_[place], candidate.id, fetched.status());
       }
     }
     for (const std::unique_ptr<Place>& place : places_) {
       if (place->location.form != Location::Form::kSingleObject || !place->status.ok()) continue;
       absl::StatusOr<FetchedSnapshot> fetched = FromObject(*place);
-      if (fetched.ok() || IsFinal(fetched.status())) return Result(std::move(fetched));
+      if (fetched.ok()) return fetched;
+      if (IsFinal(fetched.status())) return Final(fetched.status());
       PassOver(*place, place->location.key, fetched.status());
     }
     return Nothing();
@@ -123,7 +125,8 @@ class Fetch {
     const Place& place = *places_[0];
     absl::StatusOr<FetchedSnapshot> fetched =
         place.status.ok() ? FromFolder(place, std::string(id), /*any=*/true) : place.status;
-    if (fetched.ok() || IsFinal(fetched.status())) return Result(std::move(fetched));
+    if (fetched.ok()) return fetched;
+    if (IsFinal(fetched.status())) return Final(fetched.status());
     PassOver(place, id, fetched.status());
     return Nothing();
   }
@@ -155,9 +158,8 @@ class Fetch {
     return watch_.cancelled() || absl::IsResourceExhausted(status);
   }
 
-  absl::StatusOr<FetchedSnapshot> Result(absl::StatusOr<FetchedSnapshot> fetched) const {
-    if (!fetched.ok() && watch_.cancelled()) return Cancelled();
-    return fetched;
+  absl::Status Final(const absl::Status& status) const {
+    return watch_.cancelled() ? Cancelled() : status;
   }
 
   void PassOver(const Place& place, absl::string_view id, const absl::Status& status) {
@@ -166,8 +168,7 @@ class Fetch {
     } else if (!absl::IsNotFound(status)) {
       unavailable_ = true;
     }
-    reasons_.push_back(
-        absl::StrCat(place.url, id.empty() ? "" : " ", id, ": ", status.message()));
+    reasons_.push_back(absl::StrCat(place.url, id.empty() ? "" : " ", id, ": ", status.message()));
     LOG(WARNING) << "event=snapshot_passed_over url=" << place.url << " id=" << id << " error=\""
                  << status << "\"";
     meter_.Looking();
@@ -199,8 +200,8 @@ class Fetch {
       return Damaged("the manifest is not one of this snapshot");
     }
     if (!any && !HasFamilies(manifest->families, families_)) {
-      return NotFound(absl::StrCat("it has ", Named(manifest->families), " and not ",
-                                   Named(families_)));
+      return NotFound(
+          absl::StrCat("it has ", Named(manifest->families), " and not ", Named(families_)));
     }
     if (damaged_files_.count(manifest->object_sha256) > 0) {
       return Damaged("it is the same as one that is damaged");
@@ -282,10 +283,10 @@ class Fetch {
     absl::StatusOr<ObjectInfo> info = place.store->Stat(place.location.key);
     if (!info.ok()) return info.status();
     FetchedSnapshot fetched;
-    fetched.key = ObjectKey(
-        place.url, !info->version.empty()
-                       ? info->version
-                       : absl::StrCat(info->size, "-", absl::ToUnixNanos(info->modified)));
+    fetched.key = ObjectKey(place.url,
+                            !info->version.empty()
+                                ? info->version
+                                : absl::StrCat(info->size, "-", absl::ToUnixNanos(info->modified)));
     fetched.url = place.url;
     fetched.id = place.location.key;
     fetched.taken_at = info->modified;
@@ -309,8 +310,8 @@ class Fetch {
                                      " and not after ", options_.above_sequence));
     }
     if (status.ok() && !HasFamilies(state->families, families_)) {
-      status = NotFound(
-          absl::StrCat("it has ", Named(state->families), " and not ", Named(families_)));
+      status =
+          NotFound(absl::StrCat("it has ", Named(state->families), " and not ", Named(families_)));
     }
     if (!status.ok()) {
       RemoveFile(path).IgnoreError();

@@ -98,8 +98,7 @@ absl::StatusOr<FileState> Check(const std::string& path, bool digest_is_right,
   absl::Status status =
       digest_is_right
           ? ldb::CheckLdbTrees(
-                path,
-                static_cast<int>(std::min(kMaxThreads, std::thread::hardware_concurrency())),
+                path, static_cast<int>(std::min(kMaxThreads, std::thread::hardware_concurrency())),
                 cancelled)
           : ldb::CheckLdb(path, cancelled);
   if (status.ok()) {
@@ -149,8 +148,8 @@ absl::Status CompareWithManifest(const FileState& state, const Manifest& manifes
                                 absl::BytesToHexString(manifest.position.digest)));
   }
   if (state.families != manifest.families) {
-    return Damaged(absl::StrCat("the file has ", Named(state.families),
-                                " where its manifest says ", Named(manifest.families)));
+    return Damaged(absl::StrCat("the file has ", Named(state.families), " where its manifest says ",
+                                Named(manifest.families)));
   }
   return absl::OkStatus();
 }

@@ -16,7 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "common/snapshot/digests.h"
+#include "common/base/digest.h"
 
 namespace ctlstore::snapshot {
 namespace {
@@ -134,7 +134,8 @@ absl::Status PartialFile::Begin(const std::string& header, int64_t min_free_byte
   file_ = *std::move(file);
   status = Allocate(file_.get(), offsets_.back(), path_);
   if (!status.ok()) return status;
-  absl::StatusOr<OwnedFd> notes = OpenFile(NotesIn(folder_), O_WRONLY | O_APPEND | O_CREAT | O_EXCL);
+  absl::StatusOr<OwnedFd> notes =
+      OpenFile(NotesIn(folder_), O_WRONLY | O_APPEND | O_CREAT | O_EXCL);
   if (!notes.ok()) return notes.status();
   notes_ = *std::move(notes);
   status = Append(notes_.get(), header, NotesIn(folder_));

@@ -11,10 +11,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/base/base64.h"
+#include "common/base/digest.h"
 #include "common/schema/errors.h"
-#include "common/snapshot/digests.h"
 #include "common/snapshot/disk.h"
 #include "common/snapshot/object_decoder.h"
+#include "common/snapshot/single_object.h"
 
 namespace ctlstore::snapshot {
 namespace {
@@ -22,8 +23,6 @@ namespace {
 using object_store::ObjectInfo;
 using object_store::ObjectStore;
 
-// As the Go ctlstore's supervisor names it: base64 of the SHA-1 of the file.
-constexpr char kChecksumName[] = "checksum";
 // After how much it is looked again how much room there is.
 constexpr int64_t kRoomBytes = int64_t{16} << 20;
 
@@ -95,7 +94,7 @@ class Stream {
   ProgressMeter* const meter_;
   const std::function<bool()>& cancelled_;
   StreamDecoder decoder_;
-  Sha1 sha1_;
+  Digest sha1_{Digest::Kind::kSha1};
   OwnedFd file_;
   int64_t file_bytes_ = 0;
   int64_t room_checked_to_ = 0;
@@ -113,7 +112,7 @@ absl::StatusOr<FetchedStream> FetchStream(ObjectStore* store, const ObjectInfo& 
   {
     Stream stream(info, compression, path, min_free_bytes, meter, cancelled);
     status = stream.Run(store);
-    const auto checksum = info.metadata.find(kChecksumName);
+    const auto checksum = info.metadata.find(kChecksumMetadata);
     if (status.ok() && checksum != info.metadata.end()) {
       const std::string digest = stream.Finish();
       fetched.digest_is_right = DecodeBase64(checksum->second) == digest;
