@@ -12,7 +12,7 @@ _BINARIES = [
     "//sidecar",
 ]
 
-def py_e2e_test(name, srcs, ctldbs = ["sqlite", "mariadb"], timeout = "moderate", tags = []):
+def py_e2e_test(name, srcs, ctldbs = ["sqlite", "mariadb"], timeout = "moderate", tags = [], data = []):
     """Runs `NAME.py` once on each kind of ctldb, as a test of its own: NAME_sqlite, NAME_mariadb.
 
     Args:
@@ -21,13 +21,15 @@ def py_e2e_test(name, srcs, ctldbs = ["sqlite", "mariadb"], timeout = "moderate"
       ctldbs: the kinds of ctldb to run on.
       timeout: as for any test; generous, because nothing in these tests asserts a time.
       tags: as for any test; "e2e" and the kind are added.
+      data: further targets that the test reads or runs, as
+        "//common/object_store/testing:s3_server_files" for harness/s3.py.
     """
     for ctldb in ctldbs:
         native.sh_test(
             name = "%s_%s" % (name, ctldb),
             srcs = ["run_python_test.sh"],
             args = ["e2e/%s.py" % name, ctldb],
-            data = srcs + _BINARIES + [
+            data = srcs + data + _BINARIES + [
                 ":harness",
                 "//proto:ctlstore_py",
             ],

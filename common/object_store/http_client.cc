@@ -67,18 +67,19 @@ bool IsToken(absl::string_view text) {
   });
 }
 
-// What libcurl's signing needs beyond what HTTP does: it sorts whole header lines, in which a ':'
-// comes after a '-', and takes blanks as they are.
+// What libcurl's signing needs beyond what HTTP does. It sorts whole header lines, in which a ':'
+// comes after a '-' and after digits, and does not know headers without a value.
 absl::Status CheckSignedHeaders(const std::vector<std::pair<std::string, std::string>>& headers) {
   bool has_digest = false;
   for (const auto& [name, value] : headers) {
     has_digest = has_digest || absl::EqualsIgnoreCase(name, "x-amz-content-sha256");
-    if (value.empty() || absl::StrContains(value, "  ")) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "the header ", name, " is empty or has two blanks in a row, which cannot be signed"));
+    if (value.empty()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the header ", name, " is empty, which cannot be signed"));
     }
     for (const auto& other : headers) {
-      if (absl::StartsWithIgnoreCase(other.first, absl::StrCat(name, "-"))) {
+      if (other.first.size() > name.size() && absl::StartsWithIgnoreCase(other.first, name) &&
+          other.first[name.size()] < ':') {
         return absl::InvalidArgumentError(
             absl::StrCat("the headers ", name, " and ", other.first, " cannot be signed together"));
       }

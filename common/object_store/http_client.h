@@ -33,8 +33,9 @@ struct HttpRequest {
   // "http://..." or "https://...", percent-encoded. Where signed, the parameters of its query are
   // in the order of their names, each with a '='.
   std::string url;
-  // Where signed, all of them are, besides "host" and "x-amz-date"; "x-amz-content-sha256" must be
-  // among them, and no name may begin with another one and a '-'.
+  // Where signed, all of them are, besides "host" and "x-amz-date". Then "x-amz-content-sha256"
+  // must be among them, none may be empty, and no name may be another one with a '-' or a digit
+  // after it.
   std::vector<std::pair<std::string, std::string>> headers;
   // Of PUT and POST. Must stay as it is until Send() returns.
   absl::string_view body;
