@@ -1,9 +1,9 @@
 #include "common/object_store/open_store.h"
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "common/object_store/file_store.h"
 #include "common/object_store/http_store.h"
+#include "common/object_store/s3_store.h"
 
 namespace ctlstore::object_store {
 
@@ -17,9 +17,9 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const StoreUrl& url,
     case StoreUrl::Kind::kHttp:
       return std::make_unique<HttpStore>(url, options);
     case StoreUrl::Kind::kS3:
-      break;
+      return OpenS3Store(url, options);
   }
-  return absl::UnimplementedError(absl::StrCat(url.ToString(), ": cannot be opened yet"));
+  return absl::InvalidArgumentError("there is no such kind of object store");
 }
 
 }  // namespace ctlstore::object_store
