@@ -9,11 +9,14 @@
 #include "cli/dev_command.h"
 #include "cli/exit_status.h"
 #include "cli/import_command.h"
+#include "cli/ledger_commands.h"
 #include "cli/limit_commands.h"
 #include "cli/read_commands.h"
 #include "cli/reflector_commands.h"
 #include "cli/schema_commands.h"
 #include "cli/service_commands.h"
+#include "cli/snapshot_commands.h"
+#include "cli/supervisor_commands.h"
 #include "cli/verify_command.h"
 #include "cli/watch_command.h"
 #include "cli/write_commands.h"
@@ -33,9 +36,15 @@ int main(int argc, char** argv) {
   writing.push_back(ctlstore::cli::ImportCommand());
   commands.Add("Write rows", writing);
   commands.Add("Administer", ctlstore::cli::SchemaCommands());
+  commands.Add("The ledger", ctlstore::cli::LedgerCommands());
   commands.Add("Limits", ctlstore::cli::LimitCommands());
   commands.Add("Writers", ctlstore::cli::WriterCommands());
   commands.Add("Reflectors", ctlstore::cli::ReflectorCommands());
+  std::vector<ctlstore::cli::Command> snapshots = ctlstore::cli::SupervisorCommands();
+  for (const ctlstore::cli::Command& command : ctlstore::cli::SnapshotCommands()) {
+    snapshots.push_back(command);
+  }
+  commands.Add("Snapshots", snapshots);
   commands.Add("Run one service", ctlstore::cli::ServiceCommands());
   return commands.Run(absl::MakeConstSpan(arguments).subspan(1), std::cout, std::cerr);
 }

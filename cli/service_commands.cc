@@ -9,6 +9,7 @@
 #include "heartbeat/heartbeat_flags.h"
 #include "reflector/reflector_flags.h"
 #include "sidecar/sidecar_flags.h"
+#include "supervisor/supervisor_flags.h"
 
 namespace ctlstore::cli {
 namespace {
@@ -38,14 +39,14 @@ std::vector<Command> ServiceCommands() {
               "Serves the Executive API on a ctldb (--ctldb), which it sets up itself. Any\n"
               "number of executives can share one ctldb. SIGTERM or Ctrl-C ends it.",
               {"executive/", "common/ctldb/", "common/rpc/server_flags", "common/rpc/http_flags",
-               "common/rpc/metrics_flags"},
+               "common/rpc/metrics_flags", "common/snapshot/", "common/object_store/"},
               {}, executive::RunExecutive),
       Service("reflector", "Runs a reflector: keeps this host's copy up with the ledger",
               "Plays the ledger of a ctldb (--ctldb), or as executives stream it (--upstream),\n"
               "into this host's local database (--ldb).\n"
               "One reflector writes a local database; any number of programs read it.",
-              {"reflector/", "common/ctldb/", "common/ldb/", "common/rpc/metrics_flags",
-               "common/rpc/server_flags"},
+              {"reflector/", "common/ctldb/", "common/ldb/", "common/object_store/",
+               "common/rpc/metrics_flags", "common/rpc/server_flags", "common/snapshot/"},
               ChannelFlags(), reflector::RunReflector),
       Service("sidecar", "Runs a sidecar: serves reads of this host's copy by gRPC and HTTP",
               "Serves the Sidecar API on this host's local database (--ldb), for programs that\n"
@@ -59,6 +60,13 @@ std::vector<Command> ServiceCommands() {
               {"heartbeat/", "common/rpc/metrics_flags"},
               Joined({"executive", "writer", "writer_secret_file"}, ChannelFlags()),
               heartbeat::RunHeartbeat),
+      Service("supervisor", "Runs a supervisor: takes snapshots, from which new hosts begin",
+              "Keeps a local database of its own (--ldb) as a reflector does, and puts snapshots\n"
+              "of it into all of --snapshot_urls, every --snapshot_interval_s and when\n"
+              "'ctlstore snapshot now' asks for one.",
+              {"supervisor/", "reflector/", "common/ctldb/", "common/ldb/", "common/snapshot/",
+               "common/object_store/", "common/rpc/metrics_flags", "common/rpc/server_flags"},
+              ChannelFlags(), supervisor::RunSupervisor),
   };
 }
 
