@@ -186,7 +186,7 @@ int RunSupervisor() {
       &copy, &metrics);
   if (!supervisor.ok()) return FailStart(supervisor.status());
   absl::StatusOr<std::unique_ptr<SupervisorServer>> server =
-      SupervisorServer::Start(*listen, supervisor->get(), (*runner)->registry());
+      SupervisorServer::Start(*listen, supervisor->get(), runner->get(), (*runner)->registry());
   if (!server.ok()) return FailStart(server.status());
   LOG(INFO) << "event=supervisor_started listen=" << absl::StrJoin((*server)->addresses(), ",")
             << " ldb=" << flags->supervisor.taker.ldb_path << " destinations="
