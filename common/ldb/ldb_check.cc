@@ -2,8 +2,13 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
+#include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -70,22 +75,41 @@ class Check {
   }
   ~Check() { sqlite3_progress_handler(database_->handle(), 0, nullptr, nullptr); }
 
+  // All of it.
   absl::Status Run() {
+    std::vector<std::string> tables;
+    absl::Status status = ListTables(&tables);
+    for (const std::string& table : tables) {
+      if (!status.ok()) break;
+      status = Judge(Table(table));
+    }
+    return status;
+  }
+
+  // Also SQLite's own one, as the first one, which is checked by this.
+  absl::Status ListTables(std::vector<std::string>* tables) {
     // Cells that reach past their page are found when the page is read.
     absl::Status status = database_->Execute("PRAGMA cell_size_check=1");
     if (status.ok()) status = Table("sqlite_schema");
-    std::vector<std::string> tables;
-    if (status.ok()) status = Names(kListTables, nullptr, &tables);
-    for (const std::string& table : tables) {
-      if (!status.ok()) break;
-      status = Table(table);
-    }
+    if (status.ok()) status = Names(kListTables, nullptr, tables);
+    return Judge(status);
+  }
+
+  absl::Status TableTrees(const std::string& table) {
+    if (IsCancelled()) return Judge(absl::CancelledError(""));
+    absl::Status status = database_->Execute("PRAGMA cell_size_check=1");
+    if (status.ok()) status = Trees(table);
+    return Judge(status);
+  }
+
+ private:
+  // What is told of an error.
+  absl::Status Judge(const absl::Status& status) const {
     if (status.ok() || absl::IsDataLoss(status)) return status;
     if (was_cancelled_) return absl::CancelledError("the check was cancelled");
     return absl::UnavailableError(status.message());
   }
 
- private:
   bool IsCancelled() {
     if (!was_cancelled_) was_cancelled_ = cancelled_ != nullptr && cancelled_();
     return was_cancelled_;
@@ -213,17 +237,57 @@ class Check {
   bool was_cancelled_ = false;
 };
 
+absl::StatusOr<std::unique_ptr<sqlite::Database>> OpenToCheck(const std::string& path) {
+  absl::StatusOr<std::unique_ptr<sqlite::Database>> database =
+      sqlite::Database::Open(path, sqlite::Database::Mode::kReadOnly, kBusyTimeout);
+  if (database.ok() || absl::IsDataLoss(database.status())) return database;
+  return absl::UnavailableError(database.status().message());
+}
+
 }  // namespace
 
 absl::Status CheckLdb(const std::string& path, const std::function<bool()>& cancelled) {
-  absl::StatusOr<std::unique_ptr<sqlite::Database>> database =
-      sqlite::Database::Open(path, sqlite::Database::Mode::kReadOnly, kBusyTimeout);
-  if (!database.ok()) {
-    return absl::IsDataLoss(database.status())
-               ? database.status()
-               : absl::UnavailableError(database.status().message());
-  }
+  absl::StatusOr<std::unique_ptr<sqlite::Database>> database = OpenToCheck(path);
+  if (!database.ok()) return database.status();
   return Check(database->get(), cancelled).Run();
+}
+
+absl::Status CheckLdbTrees(const std::string& path, int threads,
+                           const std::function<bool()>& cancelled) {
+  std::vector<std::string> tables;
+  {
+    absl::StatusOr<std::unique_ptr<sqlite::Database>> database = OpenToCheck(path);
+    if (!database.ok()) return database.status();
+    absl::Status status = Check(database->get(), cancelled).ListTables(&tables);
+    if (!status.ok()) return status;
+  }
+  std::atomic<size_t> next{0};
+  std::atomic<bool> failed{false};
+  std::mutex mutex;
+  absl::Status first_error;
+  const auto work = [&] {
+    const std::function<bool()> stop = [&] {
+      return failed.load() || (cancelled != nullptr && cancelled());
+    };
+    absl::StatusOr<std::unique_ptr<sqlite::Database>> database = OpenToCheck(path);
+    absl::Status status = database.status();
+    if (status.ok()) {
+      Check check(database->get(), stop);
+      for (size_t i; status.ok() && (i = next.fetch_add(1)) < tables.size();) {
+        status = check.TableTrees(tables[i]);
+      }
+    }
+    if (status.ok()) return;
+    std::lock_guard<std::mutex> lock(mutex);
+    // Later ones may have failed because of this one.
+    if (!failed.exchange(true)) first_error = std::move(status);
+  };
+  std::vector<std::thread> workers;
+  const size_t count = std::min(tables.size(), static_cast<size_t>(std::max(threads, 1)));
+  for (size_t i = 1; i < count; ++i) workers.emplace_back(work);
+  if (count > 0) work();
+  for (std::thread& worker : workers) worker.join();
+  return first_error;
 }
 
 }  // namespace ctlstore::ldb

@@ -22,6 +22,12 @@ namespace ctlstore::ldb {
 // which only the writer meets.
 absl::Status CheckLdb(const std::string& path, const std::function<bool()>& cancelled);
 
+// The structure of the B-trees alone, for a file that has the right digest: what an entry of an
+// index is of is not looked at. Takes less than half as long, and several tables at a time on
+// `threads` connections. Not while another one writes the file. Otherwise as CheckLdb().
+absl::Status CheckLdbTrees(const std::string& path, int threads,
+                           const std::function<bool()>& cancelled);
+
 }  // namespace ctlstore::ldb
 
 #endif  // CTLSTORE_COMMON_LDB_LDB_CHECK_H_

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -15,7 +16,9 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/base/clock.h"
+#include "common/object_store/object_store.h"
 #include "common/object_store/open_store.h"
+#include "common/object_store/store_url.h"
 #include "common/schema/ledger_position.h"
 #include "common/snapshot/fetch_progress.h"
 #include "common/snapshot/location.h"
@@ -40,6 +43,10 @@ struct FetchOptions {
   std::function<void(const FetchProgress&)> on_progress;
   // May be called from any thread and often. Empty for never.
   std::function<bool()> cancelled;
+  // Opens a location's store in place of OpenStore(). Empty but for tests.
+  std::function<absl::StatusOr<std::unique_ptr<object_store::ObjectStore>>(
+      const object_store::StoreUrl&)>
+      open_store;
   Clock* clock = Clock::Real();
 };
 
@@ -68,16 +75,19 @@ struct FetchedSnapshot {
 // early, also by a crash: the next call goes on with it where it is of the same snapshot. Single
 // objects are fetched in one stream, decompressed on the way, and checked by the SHA-1 in their
 // metadata where there is one. At the end the file is checked: its size, SQLite's quick_check, its
-// position against the manifest. It is on the disk when this returns OK.
+// position against the manifest. It is on the disk when this returns OK. A location that has not
+// listed its snapshots some seconds after another one has is not waited for.
 //   NOT_FOUND            SNAPSHOT_NOT_FOUND: nowhere is one that fits; says what was found instead.
 //   DATA_LOSS            SNAPSHOT_DAMAGED: there were some, and all of them are damaged.
 //   RESOURCE_EXHAUSTED   no room.
-//   UNAVAILABLE          none could be fetched, and one of the locations could not be asked.
+//   UNAVAILABLE          none could be fetched, and one of the locations could not be asked; or
+//                        another one fetches into this folder.
 //   CANCELLED            soon after `cancelled` says so.
 absl::StatusOr<FetchedSnapshot> FetchNewest(absl::Span<const Location> locations,
                                             const std::string& folder, const FetchOptions& options);
 
-// The same for one snapshot of a folder by its id.
+// The same for one snapshot of a folder by its id, whatever its sequence and families are and
+// whether it is excluded or not. INVALID_ARGUMENT where that is no id, or the location no folder.
 absl::StatusOr<FetchedSnapshot> FetchById(const Location& location, absl::string_view id,
                                           const std::string& folder, const FetchOptions& options);
 
