@@ -15,6 +15,7 @@
 #include "cli/reflector_commands.h"
 #include "cli/schema_commands.h"
 #include "cli/service_commands.h"
+#include "cli/supervisor_commands.h"
 #include "cli/verify_command.h"
 #include "cli/watch_command.h"
 #include "cli/write_commands.h"
@@ -38,6 +39,7 @@ int main(int argc, char** argv) {
   commands.Add("Limits", ctlstore::cli::LimitCommands());
   commands.Add("Writers", ctlstore::cli::WriterCommands());
   commands.Add("Reflectors", ctlstore::cli::ReflectorCommands());
+  commands.Add("Snapshots", ctlstore::cli::SupervisorCommands());
   commands.Add("Run one service", ctlstore::cli::ServiceCommands());
   return commands.Run(absl::MakeConstSpan(arguments).subspan(1), std::cout, std::cerr);
 }

@@ -9,6 +9,7 @@
 #include "heartbeat/heartbeat_flags.h"
 #include "reflector/reflector_flags.h"
 #include "sidecar/sidecar_flags.h"
+#include "supervisor/supervisor_flags.h"
 
 namespace ctlstore::cli {
 namespace {
@@ -59,6 +60,13 @@ std::vector<Command> ServiceCommands() {
               {"heartbeat/", "common/rpc/metrics_flags"},
               Joined({"executive", "writer", "writer_secret_file"}, ChannelFlags()),
               heartbeat::RunHeartbeat),
+      Service("supervisor", "Runs a supervisor: takes snapshots, from which new hosts begin",
+              "Keeps a local database of its own (--ldb) as a reflector does, and puts snapshots\n"
+              "of it into all of --snapshot_urls, every --snapshot_interval_s and when\n"
+              "'ctlstore snapshot now' asks for one.",
+              {"supervisor/", "reflector/", "common/ctldb/", "common/ldb/", "common/snapshot/",
+               "common/object_store/", "common/rpc/metrics_flags", "common/rpc/server_flags"},
+              ChannelFlags(), supervisor::RunSupervisor),
   };
 }
 

@@ -9,7 +9,7 @@
 
 namespace ctlstore::cli {
 
-// executive, reflector, sidecar, heartbeat.
+// executive, reflector, sidecar, heartbeat, supervisor.
 std::vector<Command> ServiceCommands();
 
 }  // namespace ctlstore::cli

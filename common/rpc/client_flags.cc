@@ -15,6 +15,8 @@ ABSL_FLAG(std::string, sidecar, "127.0.0.1:1331",
           "Where the sidecar is: \"host:port\" or \"unix:/absolute/path\".");
 ABSL_FLAG(std::string, reflector, "127.0.0.1:1332",
           "Where the reflector is: \"host:port\" or \"unix:/absolute/path\".");
+ABSL_FLAG(std::string, supervisor, "127.0.0.1:1333",
+          "Where the supervisor is: \"host:port\" or \"unix:/absolute/path\".");
 ABSL_FLAG(std::string, writer, "", "The name of the writer in whose name is written.");
 ABSL_FLAG(std::string, writer_secret_file, "",
           "A file with the writer's secret. Empty: the secret is taken from the environment "
@@ -46,6 +48,8 @@ std::string ExecutiveAddressFromFlags() { return absl::GetFlag(FLAGS_executive);
 std::string SidecarAddressFromFlags() { return absl::GetFlag(FLAGS_sidecar); }
 
 std::string ReflectorAddressFromFlags() { return absl::GetFlag(FLAGS_reflector); }
+
+std::string SupervisorAddressFromFlags() { return absl::GetFlag(FLAGS_supervisor); }
 
 ChannelOptions ChannelOptionsFromFlags() {
   ChannelOptions options;

@@ -15,10 +15,11 @@ namespace ctlstore::rpc {
 
 // To be called after the flags are parsed.
 
-// Where the executive, the sidecar and the reflector are: "host:port" or "unix:/absolute/path".
+// Where each service is: "host:port" or "unix:/absolute/path".
 std::string ExecutiveAddressFromFlags();
 std::string SidecarAddressFromFlags();
 std::string ReflectorAddressFromFlags();
+std::string SupervisorAddressFromFlags();
 
 // TLS, as --client_tls and the flags beside it say, and the token from the file that --token_file
 // names, or from the environment variable CTLSTORE_TOKEN. NewChannel() looks whether they are good.
