@@ -15,6 +15,7 @@
 #include "cli/reflector_commands.h"
 #include "cli/schema_commands.h"
 #include "cli/service_commands.h"
+#include "cli/snapshot_commands.h"
 #include "cli/supervisor_commands.h"
 #include "cli/verify_command.h"
 #include "cli/watch_command.h"
@@ -39,7 +40,11 @@ int main(int argc, char** argv) {
   commands.Add("Limits", ctlstore::cli::LimitCommands());
   commands.Add("Writers", ctlstore::cli::WriterCommands());
   commands.Add("Reflectors", ctlstore::cli::ReflectorCommands());
-  commands.Add("Snapshots", ctlstore::cli::SupervisorCommands());
+  std::vector<ctlstore::cli::Command> snapshots = ctlstore::cli::SupervisorCommands();
+  for (const ctlstore::cli::Command& command : ctlstore::cli::SnapshotCommands()) {
+    snapshots.push_back(command);
+  }
+  commands.Add("Snapshots", snapshots);
   commands.Add("Run one service", ctlstore::cli::ServiceCommands());
   return commands.Run(absl::MakeConstSpan(arguments).subspan(1), std::cout, std::cerr);
 }

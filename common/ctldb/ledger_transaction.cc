@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "common/ctldb/connection_errors.h"
+#include "common/ctldb/restore_mark.h"
 #include "common/schema/ledger_entry.h"
 #include "common/schema/names.h"
 #include "common/sql/dml.h"
@@ -44,20 +45,28 @@ absl::StatusOr<LedgerTransaction> LedgerTransaction::Begin(Connection* connectio
   }
   if (!locked.ok()) return locked.status();
 
+  bool being_restored = false;
   status = connection->Query(
       "SELECT COALESCE((SELECT MAX(seq) FROM ctlstore_dml_ledger), 0), "
       "EXISTS (SELECT 1 FROM ctlstore_schema_intents), "
-      "COALESCE((SELECT clock FROM locks WHERE id = ?), 0)",
-      {kSchemaVersionRow}, [&transaction](absl::Span<const ValueView> row) {
+      "COALESCE((SELECT clock FROM locks WHERE id = ?), 0), "
+      "EXISTS (SELECT 1 FROM locks WHERE id = ?)",
+      {kSchemaVersionRow, kRestoreMark}, [&](absl::Span<const ValueView> row) {
         transaction.state_.last_sequence = row[0].integer();
         transaction.schema_change_pending_ = row[1].integer() != 0;
         transaction.state_.schema_version = row[2].integer();
+        being_restored = row[3].integer() != 0;
         return absl::OkStatus();
       });
   if (absl::IsNotFound(status)) {
     return absl::FailedPreconditionError("the ctldb is not set up: its own tables are missing");
   }
   if (!status.ok()) return status;
+  if (being_restored) {
+    return DatabaseUnavailable(
+        "the ctldb is being restored from a snapshot; where nobody does so any more, complete it "
+        "with ctlstore snapshot restore --resume");
+  }
   return transaction;
 }
 

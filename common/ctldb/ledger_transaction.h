@@ -36,6 +36,7 @@ namespace ctlstore::ctldb {
 class LedgerTransaction {
  public:
   // Waits for the ledger lock at most the connection's lock timeout: UNAVAILABLE (CTLDB_BUSY).
+  // UNAVAILABLE (CTLDB_UNAVAILABLE) where the ctldb is being restored (restore_mark.h).
   static absl::StatusOr<LedgerTransaction> Begin(Connection* connection);
 
   LedgerTransaction(LedgerTransaction&& other) noexcept;

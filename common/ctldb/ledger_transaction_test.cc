@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "common/ctldb/restore_mark.h"
 #include "common/ctldb/schema_intents.h"
 #include "common/ctldb/testing/ctldb_test_base.h"
 #include "common/schema/errors.h"
@@ -54,6 +55,18 @@ class LedgerTransactionTest : public CtldbTest {
 };
 
 CTLSTORE_FOR_BOTH_KINDS(LedgerTransactionTest);
+
+TEST_P(LedgerTransactionTest, ACtldbThatIsBeingRestoredIsNotWritten) {
+  const auto connection = OpenReady();
+  ASSERT_TRUE(
+      connection->Execute("INSERT INTO locks (id, clock) VALUES (?, 1)", {kRestoreMark}).ok());
+  const absl::Status refused = LedgerTransaction::Begin(connection.get()).status();
+  EXPECT_EQ(ErrorReason(refused), reason::kCtldbUnavailable) << refused;
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("is being restored"));
+  EXPECT_FALSE(connection->in_transaction());
+  ASSERT_TRUE(connection->Execute("DELETE FROM locks WHERE id = ?", {kRestoreMark}).ok());
+  EXPECT_EQ(MustAppend(connection.get(), {"a"}), 1);
+}
 
 // Those who write into a table of a name and a number.
 class LedgerTransactionRowsTest : public LedgerTransactionTest {

@@ -34,10 +34,16 @@ struct FetchOptions {
   int64_t above_sequence = -1;
   // Snapshots that are of no use, as FetchedSnapshot::key has them.
   std::set<std::string> excluded;
+  // Asked before a folder's snapshot is fetched; where it is not OK, that one is gone over, with
+  // what it says in the log. May be empty.
+  std::function<absl::Status(const LedgerPosition&)> accept;
   // Ranges of one object that are fetched at the same time; each takes two chunks of memory.
   int parallel_ranges = 4;
   // How much room the file system must have left when all is there.
   int64_t min_free_bytes = int64_t{64} << 20;
+  // How often what has come is brought to the disk and noted. So much is fetched again after a
+  // crash, or the last 64 MiB.
+  absl::Duration save_every = absl::Seconds(1);
   // Told how it goes, about once a second and at each change of stage, from any thread, one call at
   // a time. May be empty.
   std::function<void(const FetchProgress&)> on_progress;
