@@ -7,7 +7,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/optional.h"
-#include "cli/verify/row_encoding.h"
+#include "common/ldb/row_encoding.h"
 #include "common/schema/ledger_entry.h"
 #include "common/schema/names.h"
 #include "common/schema/table_schema.h"
@@ -129,7 +129,7 @@ class Reading {
       return;
     }
     std::string bytes;
-    for (const Value& value : key) AppendOrdered(value, &bytes);
+    for (const Value& value : key) ldb::AppendOrdered(value, &bytes);
     changes->keys.emplace(std::move(bytes), std::move(key));
     if (changes->keys.size() > max_keys_) {
       changes->all_rows = true;
@@ -194,7 +194,7 @@ absl::StatusOr<absl::flat_hash_map<std::string, LedgerRow>> ReadLedgerRows(
           return;
         }
         std::string key_bytes;
-        for (const Value& value : key) AppendOrdered(value, &key_bytes);
+        for (const Value& value : key) ldb::AppendOrdered(value, &key_bytes);
         if (!keys.contains(key_bytes)) return;
         LedgerRow& row = rows[key_bytes];
         row = LedgerRow();

@@ -9,15 +9,15 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "cli/verify/row_encoding.h"
 #include "common/ctldb/testing/ctldb_test_base.h"
+#include "common/ldb/row_encoding.h"
 
 namespace ctlstore::cli {
 namespace {
 
 std::string Key(const std::vector<Value>& values) {
   std::string bytes;
-  for (const Value& value : values) AppendOrdered(value, &bytes);
+  for (const Value& value : values) ldb::AppendOrdered(value, &bytes);
   return bytes;
 }
 

@@ -133,7 +133,7 @@ absl::Status Snapshots::Pin(const std::string& sql_table, Table* table) {
     return status;
   }
   absl::StatusOr<absl::optional<TableDefinition>> definition =
-      ReadLdbDefinition(ldb_.get(), sql_table);
+      ldb::ReadTableDefinition(ldb_.get(), sql_table);
   if (!definition.ok()) return definition.status();
   table->ldb = *std::move(definition);
   return absl::OkStatus();

@@ -6,6 +6,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/types/optional.h"
 #include "cli/verify/value_excerpt.h"
+#include "common/ldb/row_encoding.h"
+#include "common/ldb/table_digest.h"
 #include "common/sql/quote.h"
 
 namespace ctlstore::cli {
@@ -24,43 +26,6 @@ std::string Quoted(const std::string& name) {
 
 }  // namespace
 
-// The LDB's rows one after the other; the current one is valid until Next().
-struct TableComparison::LdbCursor {
-  std::unique_ptr<sqlite::Statement> statement;
-  // So many columns stand before the row's.
-  size_t key_columns = 0;
-
-  bool at_end = false;
-  bool left_out = false;
-  std::vector<ValueView> key_values;
-  std::vector<ValueView> row;
-  // As bytes.
-  std::string key;
-  std::string previous_key;
-  std::string exact;
-
-  bool out_of_order() const { return !at_end && key < previous_key; }
-
-  absl::Status Next(const Keys& keys_left_out) {
-    std::swap(key, previous_key);
-    absl::StatusOr<bool> has_row = statement->Step();
-    if (!has_row.ok()) return has_row.status();
-    at_end = !*has_row;
-    if (at_end) return absl::OkStatus();
-    key_values.clear();
-    row.clear();
-    key.clear();
-    for (int i = 0; i < statement->column_count(); ++i) {
-      const bool is_key = static_cast<size_t>(i) < key_columns;
-      (is_key ? key_values : row).push_back(statement->Column(i));
-    }
-    for (const ValueView& value : key_values) AppendOrdered(value, &key);
-    EncodeRow(row, &exact);
-    left_out = keys_left_out.contains(key);
-    return absl::OkStatus();
-  }
-};
-
 TableComparison::TableComparison(ctldb::Connection* ctldb, sqlite::Database* ldb,
                                  const std::string& sql_table, const TableDefinition& definition,
                                  size_t max_differences, TableReport* report)
@@ -73,12 +38,12 @@ TableComparison::TableComparison(ctldb::Connection* ctldb, sqlite::Database* ldb
 
 void TableComparison::EncodeKey(absl::Span<const ValueView> row, std::string* bytes) const {
   bytes->clear();
-  for (const size_t position : definition_.key) AppendOrdered(row[position], bytes);
+  for (const size_t position : definition_.key) ldb::AppendOrdered(row[position], bytes);
 }
 
 void TableComparison::EncodeRow(absl::Span<const ValueView> row, std::string* bytes) {
   bytes->clear();
-  for (const ValueView& value : row) AppendExact(value, bytes);
+  for (const ValueView& value : row) ldb::AppendExact(value, bytes);
 }
 
 std::string TableComparison::Columns(absl::string_view prefix) const {
@@ -115,32 +80,6 @@ std::string TableComparison::CtldbSql(Order order) const {
         &terms);
   }
   return absl::StrCat(select, " ORDER BY ", terms);
-}
-
-absl::StatusOr<bool> TableComparison::KeyIsInAnIndex() const {
-  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = ldb_->Prepare(
-      "SELECT 1 FROM pragma_index_list(?1) i JOIN pragma_table_list(?1) t "
-      "WHERE i.origin = 'pk' AND t.schema = 'main' AND t.wr = 0");
-  if (!statement.ok()) return statement.status();
-  absl::Status bound = (*statement)->Bind(1, sql_table_);
-  if (!bound.ok()) return bound;
-  return (*statement)->Step();
-}
-
-absl::StatusOr<std::string> TableComparison::LdbSql(Order order) const {
-  absl::StatusOr<bool> in_index = KeyIsInAnIndex();
-  if (!in_index.ok()) return in_index.status();
-  const std::string table = Quoted(sql_table_);
-  std::string key;
-  for (const size_t position : definition_.key) {
-    AppendSeparated(", ", absl::StrCat("i.", Quoted(definition_.columns[position].name)), &key);
-  }
-  // No field's name begins with an underscore.
-  return *in_index
-             ? absl::StrCat("SELECT ", key, ", ", Columns("t."), " FROM ", table, " i CROSS JOIN ",
-                            table, " t ON t._rowid_ = i._rowid_", SortedBy("i.", order))
-             : absl::StrCat("SELECT ", key, ", ", Columns("i."), " FROM ", table, " i",
-                            SortedBy("i.", order));
 }
 
 std::string TableComparison::SqlForKey() const {
@@ -195,37 +134,24 @@ absl::Status TableComparison::CompareAll(const Keys& left_out) {
 }
 
 absl::Status TableComparison::Stream(const Keys& left_out, Order order, bool* out_of_order) {
-  absl::StatusOr<std::string> ldb_sql = LdbSql(order);
-  if (!ldb_sql.ok()) return ldb_sql.status();
-  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = ldb_->Prepare(*ldb_sql);
-  if (!statement.ok()) return statement.status();
-  LdbCursor ldb;
-  ldb.statement = *std::move(statement);
-  ldb.key_columns = definition_.key.size();
-  absl::Status status = ldb.Next(left_out);
+  absl::StatusOr<std::unique_ptr<ldb::OrderedRows>> opened =
+      ldb::OrderedRows::Open(ldb_, sql_table_, definition_, order);
+  if (!opened.ok()) return opened.status();
+  ldb::OrderedRows& ldb = **opened;
+  absl::Status status = ldb.Next();
   if (!status.ok()) return status;
 
-  Digest ldb_digest, ctldb_digest;
-  std::string definition;
-  for (const TableDefinition::Column& column : definition_.columns) {
-    AppendExact(column.name, &definition);
-    AppendExact(column.type.has_value() ? FieldTypeName(*column.type) : column.declared,
-                &definition);
-  }
-  for (const std::string& name : definition_.key_names()) AppendExact(name, &definition);
-  ldb_digest.Add(definition);
-  ctldb_digest.Add(definition);
-
-  std::string key, previous_key, exact;
+  ldb::TableDigest ldb_digest(definition_), ctldb_digest(definition_);
+  std::string key, previous_key, ctldb_exact, ldb_exact;
   // Takes the LDB's rows before `key`, or all that are left.
   const auto take_ldb_rows_before = [&](bool all) -> absl::Status {
-    while (!ldb.at_end && (all || ldb.key < key)) {
-      if (!ldb.left_out) {
-        ldb_digest.Add(ldb.exact);
+    while (!ldb.at_end() && (all || ldb.key() < key)) {
+      if (!left_out.contains(ldb.key())) {
+        ldb_digest.AddRow(ldb.row());
         Add(RowDifference::Kind::kMissingInCtldb,
-            std::vector<Value>(ldb.key_values.begin(), ldb.key_values.end()));
+            std::vector<Value>(ldb.key_values().begin(), ldb.key_values().end()));
       }
-      absl::Status next = ldb.Next(left_out);
+      absl::Status next = ldb.Next();
       if (!next.ok()) return next;
       *out_of_order = ldb.out_of_order();
       if (*out_of_order) return absl::CancelledError();
@@ -239,20 +165,21 @@ absl::Status TableComparison::Stream(const Keys& left_out, Order order, bool* ou
     if (*out_of_order) return absl::CancelledError();
     absl::Status taken = take_ldb_rows_before(false);
     if (!taken.ok()) return taken;
-    const bool found = !ldb.at_end && ldb.key == key;
+    const bool found = !ldb.at_end() && ldb.key() == key;
     if (!left_out.contains(key)) {
       ++report_.rows;
-      EncodeRow(row, &exact);
-      ctldb_digest.Add(exact);
-      if (found) ldb_digest.Add(ldb.exact);
+      ctldb_digest.AddRow(row);
       if (!found) {
         Add(RowDifference::Kind::kMissingInLdb, KeyOf(row));
-      } else if (exact != ldb.exact) {
-        AddValues(row, ldb.row);
+      } else {
+        ldb_digest.AddRow(ldb.row());
+        EncodeRow(row, &ctldb_exact);
+        EncodeRow(ldb.row(), &ldb_exact);
+        if (ctldb_exact != ldb_exact) AddValues(row, ldb.row());
       }
     }
     if (!found) return absl::OkStatus();
-    taken = ldb.Next(left_out);
+    taken = ldb.Next();
     *out_of_order = taken.ok() && ldb.out_of_order();
     return *out_of_order ? absl::CancelledError() : taken;
   };

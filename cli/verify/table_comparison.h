@@ -14,9 +14,9 @@
 #include "absl/types/span.h"
 #include "cli/verify/ledger_changes.h"
 #include "cli/verify/report.h"
-#include "cli/verify/row_encoding.h"
 #include "cli/verify/table_definition.h"
 #include "common/ctldb/connection.h"
+#include "common/ldb/ordered_rows.h"
 #include "common/sqlite/database.h"
 
 namespace ctlstore::cli {
@@ -47,18 +47,13 @@ class TableComparison {
                                  const StoredRow& at_ctldb);
 
  private:
-  struct LdbCursor;
-  // kByIndex reads in the order in which the databases keep the rows. An index that is damaged, or
-  // made for another order of texts, has another one than ours: then the rows are sorted.
-  enum class Order { kByIndex, kSorted };
+  // An order by an index that is damaged, or made for another order of texts, is another one than
+  // ours: then the rows are sorted.
+  using Order = ldb::OrderedRows::Order;
 
   absl::Status Stream(const Keys& left_out, Order order, bool* out_of_order);
   std::string Columns(absl::string_view prefix) const;
   std::string CtldbSql(Order order) const;
-  // The key's columns come first, as the index has them where there is one beside the table: what
-  // a read by key finds.
-  absl::StatusOr<std::string> LdbSql(Order order) const;
-  absl::StatusOr<bool> KeyIsInAnIndex() const;
   std::string SortedBy(absl::string_view prefix, Order order) const;
   std::string SqlForKey() const;
   void EncodeKey(absl::Span<const ValueView> row, std::string* bytes) const;

@@ -1,34 +1,18 @@
 #include "cli/verify/table_definition.h"
 
-#include <algorithm>
 #include <cstdint>
-#include <memory>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/ctldb/catalog_columns.h"
-#include "common/sql/ledger_statements.h"
+#include "common/schema/table_schema.h"
 
 namespace ctlstore::cli {
 namespace {
 
 using Column = TableDefinition::Column;
-
-// Columns with their places in the key, from 1, or 0.
-absl::optional<TableDefinition> ToDefinition(std::vector<std::pair<Column, int64_t>> columns) {
-  if (columns.empty()) return absl::nullopt;
-  TableDefinition definition;
-  std::vector<std::pair<int64_t, size_t>> key;
-  for (auto& [column, place] : columns) {
-    if (place > 0) key.emplace_back(place, definition.columns.size());
-    definition.columns.push_back(std::move(column));
-  }
-  std::sort(key.begin(), key.end());
-  for (const auto& [place, position] : key) definition.key.push_back(position);
-  return definition;
-}
 
 const Column* Find(const TableDefinition& definition, const std::string& name) {
   for (const Column& column : definition.columns) {
@@ -49,16 +33,6 @@ bool SameType(const Column& a, const Column& b) {
 
 }  // namespace
 
-bool TableDefinition::Has(const std::string& column) const {
-  return Find(*this, column) != nullptr;
-}
-
-std::vector<std::string> TableDefinition::key_names() const {
-  std::vector<std::string> names;
-  for (const size_t position : key) names.push_back(columns[position].name);
-  return names;
-}
-
 absl::StatusOr<absl::optional<TableDefinition>> ReadCtldbDefinition(ctldb::Connection* connection,
                                                                     const std::string& sql_table) {
   absl::StatusOr<std::vector<ctldb::CatalogColumn>> found =
@@ -72,27 +46,8 @@ absl::StatusOr<absl::optional<TableDefinition>> ReadCtldbDefinition(ctldb::Conne
         Column{column.name, type.ok() ? absl::make_optional(*type) : absl::nullopt, column.type},
         column.key_position);
   }
-  return ToDefinition(std::move(columns));
-}
-
-absl::StatusOr<absl::optional<TableDefinition>> ReadLdbDefinition(sqlite::Database* database,
-                                                                  const std::string& sql_table) {
-  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement =
-      database->Prepare("SELECT name, type, pk FROM pragma_table_info(?) ORDER BY cid");
-  if (!statement.ok()) return statement.status();
-  absl::Status bound = (*statement)->Bind(1, sql_table);
-  if (!bound.ok()) return bound;
-  std::vector<std::pair<Column, int64_t>> columns;
-  absl::StatusOr<bool> row;
-  while ((row = (*statement)->Step()).ok() && *row) {
-    const std::string declared((*statement)->Column(1).data());
-    absl::StatusOr<FieldType> type = sql::FieldTypeOfSqliteColumn(declared);
-    columns.emplace_back(Column{std::string((*statement)->Column(0).data()),
-                                type.ok() ? absl::make_optional(*type) : absl::nullopt, declared},
-                         (*statement)->Column(2).integer());
-  }
-  if (!row.ok()) return row.status();
-  return ToDefinition(std::move(columns));
+  if (columns.empty()) return absl::optional<TableDefinition>();
+  return absl::make_optional(TableDefinition::Of(std::move(columns)));
 }
 
 std::vector<std::string> DescribeDifferences(const TableDefinition& ctldb,

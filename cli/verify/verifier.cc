@@ -29,7 +29,7 @@ std::string ShownName(const std::string& sql_table) {
 absl::StatusOr<std::vector<Value>> LdbValues(sqlite::Database* ldb, absl::string_view table,
                                              absl::string_view sql) {
   absl::StatusOr<absl::optional<TableDefinition>> definition =
-      ReadLdbDefinition(ldb, std::string(table));
+      ldb::ReadTableDefinition(ldb, std::string(table));
   if (!definition.ok()) return definition.status();
   std::vector<Value> values;
   if (!definition->has_value()) return values;

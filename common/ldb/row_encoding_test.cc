@@ -1,4 +1,4 @@
-#include "cli/verify/row_encoding.h"
+#include "common/ldb/row_encoding.h"
 
 #include <gtest/gtest.h>
 
@@ -12,12 +12,10 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "common/ctldb/testing/ctldb_test_base.h"
-#include "common/sql/dml.h"
 #include "common/sql/random_data.h"
 #include "common/sqlite/database.h"
 
-namespace ctlstore::cli {
+namespace ctlstore::ldb {
 namespace {
 
 std::string Exact(const std::vector<Value>& row) {
@@ -61,11 +59,6 @@ TEST(RowEncodingTest, TheBytesAreForever) {
   EXPECT_EQ(absl::BytesToHexString(Exact({Value::Null(), Value::Integer(-2), Value::Decimal(1.5),
                                           Value::Text("é"), Value::Bytes("\x01")})),
             "6e69feffffffffffffff64000000000000f83f740200000000000000c3a962010000000000000001");
-  Digest digest;
-  digest.Add("ab");
-  digest.Add("c");
-  EXPECT_EQ(absl::BytesToHexString(digest.Finish()),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 Value AnyValue(sql::RandomData* random) {
@@ -122,36 +115,5 @@ TEST(RowEncodingTest, KeysOfAnyKindsAreInTheOrderOfSqlite) {
   EXPECT_EQ(rows, 5007);
 }
 
-class KeyOrderTest : public ctldb::testing::CtldbTest {};
-
-TEST_P(KeyOrderTest, TheCtldbKeepsKeysInTheOrderOfTheirBytes) {
-  const std::unique_ptr<ctldb::Connection> connection = OpenReady();
-  const TableSchema schema = ctldb::testing::MustSchema(
-      "fam", "tbl",
-      {{"s", FieldType::kString}, {"i", FieldType::kInteger}, {"b", FieldType::kBytestring}},
-      {"s", "i", "b"});
-  ASSERT_TRUE(connection->Execute(connection->dialect().CreateTable(schema)).ok());
-  sql::RandomData random(21);
-  ASSERT_TRUE(connection->BeginWrite().ok());
-  for (int i = 0; i < 3000; ++i) {
-    // Few characters, so that many keys begin alike.
-    const Value s = Value::Text(random.Text(3)), n = Value::Integer(random.Integer()),
-                b = Value::Bytes(random.Bytes(2));
-    ASSERT_TRUE(connection->Execute(sql::UpsertSql(schema), {s, n, b}).ok());
-  }
-  for (const char* text : {"a", "a ", "a\x01", "A", "ä", "z", "\xEE\x80\x80", "\xF0\x9F\x98\x80"}) {
-    ASSERT_TRUE(connection->Execute(sql::UpsertSql(schema), {text, 0, ValueView::Bytes("")}).ok());
-  }
-  ASSERT_TRUE(connection->Commit().ok());
-  const std::vector<std::vector<Value>> rows =
-      ctldb::testing::MustQuery(connection.get(), "SELECT s, i, b FROM fam___tbl ORDER BY s, i, b");
-  EXPECT_GT(rows.size(), 2500u);
-  for (size_t i = 1; i < rows.size(); ++i) {
-    ASSERT_LT(Ordered(rows[i - 1]), Ordered(rows[i])) << rows[i - 1][0] << " " << rows[i][0];
-  }
-}
-
-CTLSTORE_FOR_BOTH_KINDS(KeyOrderTest);
-
 }  // namespace
-}  // namespace ctlstore::cli
+}  // namespace ctlstore::ldb

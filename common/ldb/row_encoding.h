@@ -1,17 +1,14 @@
-// Rows and keys as bytes: to compare them, to put them in order, to take a digest.
+// Rows and keys as bytes: to compare them, to put them in order, to take a digest of them.
 
-#ifndef CTLSTORE_CLI_VERIFY_ROW_ENCODING_H_
-#define CTLSTORE_CLI_VERIFY_ROW_ENCODING_H_
+#ifndef CTLSTORE_COMMON_LDB_ROW_ENCODING_H_
+#define CTLSTORE_COMMON_LDB_ROW_ENCODING_H_
 
 #include <string>
 
 #include "absl/strings/string_view.h"
 #include "common/schema/value.h"
 
-// OpenSSL's type, whose header stays out of this one.
-struct evp_md_ctx_st;
-
-namespace ctlstore::cli {
+namespace ctlstore::ldb {
 
 // Appends a value so that rows of values have the same bytes exactly when each value has the same
 // kind and the same bytes; decimals are taken bit by bit. Part of the digest, so it never changes:
@@ -24,23 +21,6 @@ void AppendExact(const ValueView& value, std::string* bytes);
 // takes them for equal.
 void AppendOrdered(const ValueView& value, std::string* bytes);
 
-// SHA-256 over what is added.
-class Digest {
- public:
-  Digest();
-  ~Digest();
-  Digest(const Digest&) = delete;
-  Digest& operator=(const Digest&) = delete;
+}  // namespace ctlstore::ldb
 
-  void Add(absl::string_view bytes);
-
-  // 32 bytes. To be called once, at the end.
-  std::string Finish();
-
- private:
-  evp_md_ctx_st* const context_;
-};
-
-}  // namespace ctlstore::cli
-
-#endif  // CTLSTORE_CLI_VERIFY_ROW_ENCODING_H_
+#endif  // CTLSTORE_COMMON_LDB_ROW_ENCODING_H_

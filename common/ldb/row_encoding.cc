@@ -1,7 +1,4 @@
-#include "cli/verify/row_encoding.h"
-
-#include <openssl/evp.h>
-#include <openssl/sha.h>
+#include "common/ldb/row_encoding.h"
 
 #include <cmath>
 #include <cstddef>
@@ -9,7 +6,7 @@
 #include <cstring>
 #include <limits>
 
-namespace ctlstore::cli {
+namespace ctlstore::ldb {
 namespace {
 
 uint64_t Bits(double decimal) {
@@ -120,20 +117,4 @@ void AppendOrdered(const ValueView& value, std::string* bytes) {
   }
 }
 
-Digest::Digest() : context_(EVP_MD_CTX_new()) {
-  EVP_DigestInit_ex(context_, EVP_sha256(), nullptr);
-}
-
-Digest::~Digest() { EVP_MD_CTX_free(context_); }
-
-void Digest::Add(absl::string_view bytes) {
-  EVP_DigestUpdate(context_, bytes.data(), bytes.size());
-}
-
-std::string Digest::Finish() {
-  unsigned char digest[SHA256_DIGEST_LENGTH];
-  EVP_DigestFinal_ex(context_, digest, nullptr);
-  return std::string(reinterpret_cast<const char*>(digest), sizeof(digest));
-}
-
-}  // namespace ctlstore::cli
+}  // namespace ctlstore::ldb
