@@ -10,6 +10,7 @@ _BINARIES = [
     "//heartbeat",
     "//reflector",
     "//sidecar",
+    "//supervisor",
 ]
 
 def py_e2e_test(name, srcs, ctldbs = ["sqlite", "mariadb"], timeout = "moderate", tags = [], data = []):

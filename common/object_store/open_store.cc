@@ -1,25 +1,25 @@
 #include "common/object_store/open_store.h"
 
-#include <utility>
-
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "common/object_store/file_store.h"
+#include "common/object_store/http_store.h"
 
 namespace ctlstore::object_store {
 
 absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const StoreUrl& url,
                                                        const StoreOptions& options) {
-  (void)options;
-  std::unique_ptr<ObjectStore> store;
+  const absl::Status status = CheckStoreOptions(options);
+  if (!status.ok()) return status;
   switch (url.kind) {
     case StoreUrl::Kind::kFile:
-      store = std::make_unique<FileStore>(url);
-      break;
-    case StoreUrl::Kind::kS3:
+      return std::make_unique<FileStore>(url);
     case StoreUrl::Kind::kHttp:
-      return absl::UnimplementedError(absl::StrCat(url.ToString(), ": cannot be opened yet"));
+      return std::make_unique<HttpStore>(url, options);
+    case StoreUrl::Kind::kS3:
+      break;
   }
-  return store;
+  return absl::UnimplementedError(absl::StrCat(url.ToString(), ": cannot be opened yet"));
 }
 
 }  // namespace ctlstore::object_store

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 
@@ -41,6 +42,10 @@ struct StoreOptions {
   // Must outlive the store.
   Clock* clock = Clock::Real();
 };
+
+// INVALID_ARGUMENT for options that make no sense. The message begins with the name of the flag
+// that sets the option (store_flags.h), without its dashes, where there is one.
+absl::Status CheckStoreOptions(const StoreOptions& options);
 
 }  // namespace ctlstore::object_store
 

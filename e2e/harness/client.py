@@ -11,6 +11,8 @@ from ctlstore.v1 import (
     reflector_pb2_grpc,
     schema_pb2,
     sidecar_pb2_grpc,
+    supervisor_pb2,
+    supervisor_pb2_grpc,
 )
 from ctlstore.v1 import sidecar_pb2 as sc
 from google.rpc import error_details_pb2, status_pb2
@@ -308,6 +310,33 @@ class ReflectorClient:
 
     def rebuild(self, **call: Any) -> None:
         self.stub.Rebuild(reflector_pb2.RebuildRequest(), **_with_timeout(call))
+
+
+class SupervisorClient:
+    """One supervisor. Each call raises grpc.RpcError; see failure_of(). Thread-safe."""
+
+    def __init__(self, address: str) -> None:
+        self.channel = open_channel(address)
+        self.stub = supervisor_pb2_grpc.SupervisorStub(self.channel)
+
+    def close(self) -> None:
+        self.channel.close()
+
+    def take_snapshot(self, **call: Any) -> supervisor_pb2.TakeSnapshotResponse:
+        return self.stub.TakeSnapshot(
+            supervisor_pb2.TakeSnapshotRequest(), **_with_timeout(call)
+        )
+
+    def list_snapshots(self, **call: Any) -> supervisor_pb2.ListSnapshotsResponse:
+        return self.stub.ListSnapshots(
+            supervisor_pb2.ListSnapshotsRequest(), **_with_timeout(call)
+        )
+
+    def status(self, **call: Any) -> supervisor_pb2.GetSupervisorStatusResponse:
+        call.setdefault("wait_for_ready", True)
+        return self.stub.GetStatus(
+            supervisor_pb2.GetSupervisorStatusRequest(), **_with_timeout(call)
+        )
 
 
 def _with_timeout(call: Dict[str, Any]) -> Dict[str, Any]:

@@ -10,6 +10,7 @@ from harness.client import (
     ExecutiveClient,
     ReflectorClient,
     SidecarClient,
+    SupervisorClient,
     Writer,
     failure_of,
     open_channel,
@@ -28,6 +29,7 @@ BINARIES: Dict[str, str] = {
     "reflector": "reflector/reflector",
     "sidecar": "sidecar/sidecar",
     "heartbeat": "heartbeat/heartbeat",
+    "supervisor": "supervisor/supervisor",
     "ctlstore": "cli/ctlstore",
     "read_checker": "e2e/read_checker",
 }
@@ -221,6 +223,57 @@ class Host:
             return False
 
 
+class Supervisor:
+    """A supervisor's process, with an LDB of its own.
+
+    Snapshots are taken on demand only, unless `flags` say otherwise.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        ctldb: Ctldb,
+        folder: Path,
+        socket_folder: Path,
+        launcher: Launcher,
+        urls: Sequence[str],
+        flags: Sequence[str] = (),
+        environment: Optional[Dict[str, str]] = None,
+    ) -> None:
+        self.ldb_path = folder / name / "ldb.db"
+        self.work_path = folder / name / "ldb.db.snapshots"
+        self.address = f"unix:{socket_folder / name}.sock"
+        self.process = Process(
+            name,
+            [
+                *launcher("supervisor"),
+                f"--ctldb={ctldb.url}",
+                f"--ldb={self.ldb_path}",
+                f"--listen={self.address}",
+                f"--poll_interval_ms={POLL_INTERVAL_MS}",
+                f"--snapshot_urls={','.join(urls)}",
+                "--snapshot_interval_s=0",
+                "--metrics_port=0",
+                *flags,
+            ],
+            folder,
+            environment,
+        )
+        self.client = SupervisorClient(self.address)
+
+    def start(self) -> None:
+        self.process.start()
+
+    def wait_until_serving(self) -> None:
+        """Until its copy is ready, so that snapshots can be taken."""
+        wait_until_serving(self.process, self.address)
+
+    def leftovers(self) -> List[str]:
+        """What is in its work folder between two snapshots, and should not be."""
+        names = [path.name for path in self.work_path.glob("*")]
+        return [name for name in names if name != "ctlstore-snapshot.lock"]
+
+
 class Cluster:
     """All processes of one ctlstore, on one machine."""
 
@@ -244,6 +297,10 @@ class Cluster:
             for i in range(executives)
         ]
         self.hosts = [self._new_host(f"host{i}") for i in range(hosts)]
+        self._new_supervisor = lambda name, **options: Supervisor(
+            name, ctldb, folder, socket_folder, launcher, **options
+        )
+        self.supervisors: List[Supervisor] = []
         self._clients: List[ExecutiveClient] = []
 
     def start(self) -> None:
@@ -268,6 +325,21 @@ class Cluster:
         host.wait_until_serving()
         return host
 
+    def add_supervisor(
+        self,
+        urls: Sequence[str],
+        flags: Sequence[str] = (),
+        environment: Optional[Dict[str, str]] = None,
+    ) -> Supervisor:
+        """One more supervisor, which can take snapshots when this returns."""
+        supervisor = self._new_supervisor(
+            f"supervisor{len(self.supervisors)}", urls=urls, flags=flags, environment=environment
+        )
+        self.supervisors.append(supervisor)
+        supervisor.start()
+        supervisor.wait_until_serving()
+        return supervisor
+
     def client(self, executive: int = 0, writer: Optional[Writer] = None) -> ExecutiveClient:
         """A new client of an executive, as the cluster's writer unless told otherwise."""
         client = ExecutiveClient(self.executives[executive].address, writer or self.writer)
@@ -283,6 +355,9 @@ class Cluster:
             host.reflector_client.close()
             host.sidecar.kill()
             host.reflector.kill()
+        for supervisor in self.supervisors:
+            supervisor.client.close()
+            supervisor.process.kill()
         for executive in self.executives:
             executive.process.kill()
 
