@@ -147,7 +147,11 @@ class Fetch {
     absl::Status status = RemoveFile(absl::StrCat(folder_, "/", kFileName));
     if (!status.ok()) return status;
     watch_.Report();
-    places_ = OpenPlaces(locations, options_, &watch_);
+    const StoreOpener open = [this](const object_store::StoreUrl& url) {
+      return options_.open_store != nullptr ? options_.open_store(url)
+                                            : object_store::OpenStore(url, options_.store);
+    };
+    places_ = OpenPlaces(locations, open, &watch_);
     return absl::OkStatus();
   }
 
@@ -243,7 +247,7 @@ class Fetch {
                                   " bytes where its manifest says ", manifest.object_bytes));
     }
     absl::StatusOr<std::unique_ptr<PartialFile>> file =
-        PartialFile::Open(folder_, manifest.chunks, options_.min_free_bytes);
+        PartialFile::Open(folder_, manifest.chunks, options_.min_free_bytes, options_.save_every);
     if (!file.ok()) return file.status();
     int64_t there = 0;
     for (size_t i = 0; i < manifest.chunks.size(); ++i) {

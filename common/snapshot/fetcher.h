@@ -38,6 +38,9 @@ struct FetchOptions {
   int parallel_ranges = 4;
   // How much room the file system must have left when all is there.
   int64_t min_free_bytes = int64_t{64} << 20;
+  // How often what has come is brought to the disk and noted. So much is fetched again after a
+  // crash, or the last 64 MiB.
+  absl::Duration save_every = absl::Seconds(1);
   // Told how it goes, about once a second and at each change of stage, from any thread, one call at
   // a time. May be empty.
   std::function<void(const FetchProgress&)> on_progress;

@@ -14,8 +14,6 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "common/base/digest.h"
 
 namespace ctlstore::snapshot {
@@ -23,10 +21,7 @@ namespace {
 
 constexpr char kPartialName[] = "ldb.db.partial";
 constexpr char kNotesName[] = "progress";
-// How much is fetched again at most after a crash, where it comes quickly and where it comes
-// slowly.
 constexpr int64_t kSaveBytes = int64_t{64} << 20;
-constexpr absl::Duration kSaveTime = absl::Seconds(1);
 
 std::string NotesIn(const std::string& folder) { return absl::StrCat(folder, "/", kNotesName); }
 
@@ -70,8 +65,12 @@ std::string PartialFile::PathIn(const std::string& folder) {
   return absl::StrCat(folder, "/", kPartialName);
 }
 
-PartialFile::PartialFile(const std::string& folder, absl::Span<const Chunk> chunks)
-    : folder_(folder), path_(PathIn(folder)), resumed_(chunks.size(), false) {
+PartialFile::PartialFile(const std::string& folder, absl::Span<const Chunk> chunks,
+                         absl::Duration save_every)
+    : folder_(folder),
+      path_(PathIn(folder)),
+      save_every_(save_every),
+      resumed_(chunks.size(), false) {
   offsets_.reserve(chunks.size() + 1);
   offsets_.push_back(0);
   for (const Chunk& chunk : chunks) offsets_.push_back(offsets_.back() + chunk.file_bytes);
@@ -79,8 +78,9 @@ PartialFile::PartialFile(const std::string& folder, absl::Span<const Chunk> chun
 
 absl::StatusOr<std::unique_ptr<PartialFile>> PartialFile::Open(const std::string& folder,
                                                                absl::Span<const Chunk> chunks,
-                                                               int64_t min_free_bytes) {
-  std::unique_ptr<PartialFile> file(new PartialFile(folder, chunks));
+                                                               int64_t min_free_bytes,
+                                                               absl::Duration save_every) {
+  std::unique_ptr<PartialFile> file(new PartialFile(folder, chunks, save_every));
   const std::string header = HeaderFor(chunks);
   if (!file->Resume(header)) {
     std::fill(file->resumed_.begin(), file->resumed_.end(), false);
@@ -170,7 +170,7 @@ void PartialFile::SaveAllTheTime() {
   };
   absl::MutexLock lock(&mutex_);
   while (true) {
-    mutex_.AwaitWithTimeout(absl::Condition(&due), kSaveTime);
+    mutex_.AwaitWithTimeout(absl::Condition(&due), save_every_);
     const bool last = finished_;
     const std::vector<size_t> chunks = std::exchange(written_, {});
     if (!chunks.empty() && save_status_.ok()) {

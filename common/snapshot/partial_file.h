@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/snapshot/disk.h"
 #include "common/snapshot/manifest.h"
@@ -32,10 +33,11 @@ class PartialFile {
 
   // Goes on with the file in `folder` where it is of the same chunks, in whatever place they were
   // fetched; otherwise begins a new one in its place. RESOURCE_EXHAUSTED where there is no room for
-  // it and `min_free_bytes`; UNAVAILABLE.
+  // it and `min_free_bytes`; UNAVAILABLE. Chunks are noted every `save_every`, or all 64 MiB.
   static absl::StatusOr<std::unique_ptr<PartialFile>> Open(const std::string& folder,
                                                            absl::Span<const Chunk> chunks,
-                                                           int64_t min_free_bytes);
+                                                           int64_t min_free_bytes,
+                                                           absl::Duration save_every);
   // Notes what is there.
   ~PartialFile();
   PartialFile(const PartialFile&) = delete;
@@ -59,7 +61,7 @@ class PartialFile {
   static absl::Status RemoveNotes(const std::string& folder);
 
  private:
-  PartialFile(const std::string& folder, absl::Span<const Chunk> chunks);
+  PartialFile(const std::string& folder, absl::Span<const Chunk> chunks, absl::Duration save_every);
   absl::Status Begin(const std::string& header, int64_t min_free_bytes);
   bool Resume(const std::string& header);
   void SaveAllTheTime();
@@ -67,6 +69,7 @@ class PartialFile {
 
   const std::string folder_;
   const std::string path_;
+  const absl::Duration save_every_;
   // Where each chunk begins, and the end.
   std::vector<int64_t> offsets_;
   std::vector<bool> resumed_;

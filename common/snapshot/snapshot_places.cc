@@ -5,23 +5,19 @@
 #include <thread>
 #include <utility>
 
-#include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
-#include "common/object_store/open_store.h"
 
 namespace ctlstore::snapshot {
 
 std::vector<std::unique_ptr<Place>> OpenPlaces(absl::Span<const Location> locations,
-                                               const FetchOptions& options, FetchWatch* watch) {
+                                               const StoreOpener& open, FetchWatch* watch) {
   std::vector<std::unique_ptr<Place>> places;
   for (const Location& location : locations) {
     auto place = std::make_unique<Place>();
     place->location = location;
     place->url = location.ToString();
-    absl::StatusOr<std::unique_ptr<object_store::ObjectStore>> store =
-        options.open_store != nullptr ? options.open_store(location.store)
-                                      : object_store::OpenStore(location.store, options.store);
+    absl::StatusOr<std::unique_ptr<object_store::ObjectStore>> store = open(location.store);
     if (store.ok()) {
       place->store = *std::move(store);
       watch->Add(place->store.get());

@@ -3,16 +3,18 @@
 #ifndef CTLSTORE_COMMON_SNAPSHOT_SNAPSHOT_PLACES_H_
 #define CTLSTORE_COMMON_SNAPSHOT_SNAPSHOT_PLACES_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "common/object_store/object_store.h"
+#include "common/object_store/store_url.h"
 #include "common/snapshot/fetch_watch.h"
-#include "common/snapshot/fetcher.h"
 #include "common/snapshot/folder.h"
 #include "common/snapshot/location.h"
 
@@ -32,8 +34,10 @@ struct Place {
 };
 
 // Opens the stores, and has `watch` know them: remove them there before they are destroyed.
+using StoreOpener = std::function<absl::StatusOr<std::unique_ptr<object_store::ObjectStore>>(
+    const object_store::StoreUrl&)>;
 std::vector<std::unique_ptr<Place>> OpenPlaces(absl::Span<const Location> locations,
-                                               const FetchOptions& options, FetchWatch* watch);
+                                               const StoreOpener& open, FetchWatch* watch);
 
 // Lists all folders at the same time. One that has not answered `patience` after another has listed
 // some snapshots is given up, with its store.
