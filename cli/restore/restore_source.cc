@@ -136,7 +136,7 @@ absl::Status RestoreSource::ReadTables() {
   for (const std::string& name : names) {
     if (absl::StartsWith(name, "_ldb_") || absl::StartsWith(name, "sqlite_")) continue;
     absl::StatusOr<absl::optional<TableDefinition>> definition =
-        ReadLdbDefinition(database_.get(), name);
+        ldb::ReadTableDefinition(database_.get(), name);
     if (!definition.ok()) return definition.status();
     if (!definition->has_value()) {
       return absl::DataLossError(absl::StrCat("the table ", name, " cannot be read"));
