@@ -5,7 +5,7 @@
 #include <system_error>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "cli/restore/snapshot_tables.h"
 #include "common/object_store/open_store.h"
 #include "common/schema/errors.h"
 #include "common/snapshot/folder.h"
@@ -15,7 +15,6 @@ namespace {
 
 using snapshot::Location;
 using snapshot::Manifest;
-using snapshot::TableSummary;
 
 absl::Status Damaged(absl::string_view what) {
   return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kSnapshotDamaged, what);

@@ -18,10 +18,6 @@
 
 namespace ctlstore::cli {
 
-// DATA_LOSS (SNAPSHOT_DAMAGED) where the LDB's tables are not those of the manifest: says which
-// table, and how. The manifest says of each table how many rows it has, and their digest.
-absl::Status CheckTables(const std::string& ldb_path, const snapshot::Manifest& manifest);
-
 struct CheckedSnapshot {
   std::string place;
   // Empty for a single object.
