@@ -113,6 +113,12 @@ class FakeExecutive : public v1::Executive::Service {
     return Answer(*request);
   }
 
+  grpc::Status PruneLedger(grpc::ServerContext*, const v1::PruneLedgerRequest* request,
+                           v1::PruneLedgerResponse* response) override {
+    *response = pruned;
+    return Answer(*request);
+  }
+
   // The next answers' errors, in order.
   void AddFault(absl::Status fault) {
     absl::MutexLock lock(&mutex_);
@@ -128,6 +134,7 @@ class FakeExecutive : public v1::Executive::Service {
   // To be set before it is asked.
   bool limits_writers = true;
   v1::GetExecutiveStatusResponse status;
+  v1::PruneLedgerResponse pruned;
 
  private:
   grpc::Status Answer(const google::protobuf::Message& request) {
@@ -273,6 +280,65 @@ TEST_F(AdminCommandsTest, TableLimits) {
     EXPECT_EQ(Run(arguments).status, kExitUsage) << absl::StrJoin(arguments, " ");
   }
   EXPECT_EQ(Asked(), "");
+}
+
+TEST_F(AdminCommandsTest, PruningTellsWhatGoesAndWhatCovers) {
+  v1::PruneLedgerResponse& pruned = executive_.pruned;
+  pruned.set_first_sequence(11);
+  pruned.set_last_sequence(9007199254740993);
+  pruned.set_old_through_sequence(500);
+  pruned.set_covered_through_sequence(400);
+  pruned.set_pruned_through_sequence(399);
+  pruned.set_pruned_entries(389);
+  v1::PruneLedgerResponse::Place* place = pruned.add_places();
+  place->set_url("s3://bucket/ctlstore");
+  place->set_snapshot_id("the-id");
+  place->set_sequence(400);
+  EXPECT_EQ(Do({"ledger", "prune", "--dry_run"}),
+            "389 entries, from 11 to 399, would go\n"
+            "THE LEDGER\n"
+            "begins with                       11\n"
+            "ends with                         9007199254740993\n"
+            "is old enough up to               500\n"
+            "is in snapshots everywhere up to  400\n"
+            "PLACE                 COVERED UP TO  BY SNAPSHOT\n"
+            "s3://bucket/ctlstore  400            the-id\n");
+  EXPECT_EQ(Asked(), "PruneLedgerRequest dry_run: true");
+  EXPECT_TRUE(absl::StrContains(Do({"ledger", "prune"}), "389 entries, from 11 to 399, were "));
+  EXPECT_EQ(Asked(), "PruneLedgerRequest ");
+  place = pruned.add_places();
+  place->set_url("file:///elsewhere");
+  place->set_error("there is no snapshot");
+  pruned.set_covered_through_sequence(0);
+  pruned.set_pruned_through_sequence(0);
+  pruned.set_pruned_entries(0);
+  const std::string nothing = Do({"ledger", "prune", "--dry_run"});
+  EXPECT_TRUE(absl::StartsWith(nothing, "nothing would go\n")) << nothing;
+  EXPECT_TRUE(absl::StrContains(nothing, "file:///elsewhere     none           there is no snap"))
+      << nothing;
+  EXPECT_TRUE(absl::StartsWith(Do({"ledger", "prune"}), "nothing was removed\n"));
+  EXPECT_EQ(DoJson({"ledger", "prune"}), json({{"dry_run", false},
+                                               {"first_sequence", 11},
+                                               {"last_sequence", 9007199254740993},
+                                               {"old_through_sequence", 500},
+                                               {"covered_through_sequence", 0},
+                                               {"pruned_through_sequence", 0},
+                                               {"pruned_entries", 0},
+                                               {"places",
+                                                {{{"url", "s3://bucket/ctlstore"},
+                                                  {"snapshot_id", "the-id"},
+                                                  {"sequence", 400},
+                                                  {"error", ""}},
+                                                 {{"url", "file:///elsewhere"},
+                                                  {"snapshot_id", ""},
+                                                  {"sequence", 0},
+                                                  {"error", "there is no snapshot"}}}}}));
+  executive_.AddFault(ErrorWithReason(absl::StatusCode::kFailedPrecondition,
+                                      reason::kPruningDisabled, "not permitted here"));
+  EXPECT_EQ(Run({"ledger", "prune"}).status, kExitRefused);
+  executive_.AddFault(ErrorWithReason(absl::StatusCode::kUnavailable, reason::kCtldbBusy,
+                                      "another executive is at it"));
+  EXPECT_EQ(Run({"ledger", "prune"}).status, kExitUnavailable);
 }
 
 TEST_F(AdminCommandsTest, WriterLimits) {

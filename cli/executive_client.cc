@@ -182,6 +182,12 @@ absl::Status ExecutiveClient::DeleteWriterLimit(const std::string& writer) {
   return impl_->Call(&v1::Executive::Stub::DeleteWriterLimit, request).status();
 }
 
+absl::StatusOr<v1::PruneLedgerResponse> ExecutiveClient::PruneLedger(bool dry_run) {
+  v1::PruneLedgerRequest request;
+  request.set_dry_run(dry_run);
+  return impl_->Call(&v1::Executive::Stub::PruneLedger, request);
+}
+
 absl::StatusOr<v1::GetExecutiveStatusResponse> ExecutiveClient::GetStatus() {
   return impl_->Call(&v1::Executive::Stub::GetStatus, v1::GetExecutiveStatusRequest());
 }

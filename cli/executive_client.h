@@ -61,6 +61,8 @@ class ExecutiveClient : public Importer::Executive {
   absl::Status SetWriterLimit(const v1::WriterLimit& limit);
   absl::Status DeleteWriterLimit(const std::string& writer);
 
+  absl::StatusOr<v1::PruneLedgerResponse> PruneLedger(bool dry_run);
+
   absl::StatusOr<v1::GetExecutiveStatusResponse> GetStatus();
 
   absl::Status RegisterWriter(const std::string& writer, const std::string& secret);

@@ -48,7 +48,6 @@ ABSL_FLAG(std::string, csv_delimiter, "",
 ABSL_FLAG(std::string, csv_null, "",
           "The text that means null. Empty: an empty field without quotes is null, except in a "
           "key of text, where it is an empty text.");
-ABSL_FLAG(bool, dry_run, false, "Read the file, show what would be done, and change nothing.");
 ABSL_FLAG(int64_t, retry_seconds, 60,
           "How long each request is tried again while the executive is unavailable.");
 

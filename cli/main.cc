@@ -9,6 +9,7 @@
 #include "cli/dev_command.h"
 #include "cli/exit_status.h"
 #include "cli/import_command.h"
+#include "cli/ledger_commands.h"
 #include "cli/limit_commands.h"
 #include "cli/read_commands.h"
 #include "cli/reflector_commands.h"
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
   writing.push_back(ctlstore::cli::ImportCommand());
   commands.Add("Write rows", writing);
   commands.Add("Administer", ctlstore::cli::SchemaCommands());
+  commands.Add("The ledger", ctlstore::cli::LedgerCommands());
   commands.Add("Limits", ctlstore::cli::LimitCommands());
   commands.Add("Writers", ctlstore::cli::WriterCommands());
   commands.Add("Reflectors", ctlstore::cli::ReflectorCommands());

@@ -39,7 +39,7 @@ std::vector<Command> ServiceCommands() {
               "Serves the Executive API on a ctldb (--ctldb), which it sets up itself. Any\n"
               "number of executives can share one ctldb. SIGTERM or Ctrl-C ends it.",
               {"executive/", "common/ctldb/", "common/rpc/server_flags", "common/rpc/http_flags",
-               "common/rpc/metrics_flags"},
+               "common/rpc/metrics_flags", "common/snapshot/", "common/object_store/"},
               {}, executive::RunExecutive),
       Service("reflector", "Runs a reflector: keeps this host's copy up with the ledger",
               "Plays the ledger of a ctldb (--ctldb), or as executives stream it (--upstream),\n"

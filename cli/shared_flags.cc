@@ -10,6 +10,7 @@
 
 ABSL_FLAG(bool, json, false,
           "Write JSON, for programs: 64-bit integers with all their digits, bytes as base64.");
+ABSL_FLAG(bool, dry_run, false, "Show what would be done, and change nothing.");
 ABSL_FLAG(std::string, key, "",
           "The names of the fields that make up the new table's key, in order.");
 ABSL_FLAG(int64_t, call_timeout_ms, 30000,

@@ -12,6 +12,7 @@
 
 // Output for programs.
 ABSL_DECLARE_FLAG(bool, json);
+ABSL_DECLARE_FLAG(bool, dry_run);
 // The key of a table to create.
 ABSL_DECLARE_FLAG(std::string, key);
 

@@ -95,6 +95,7 @@ def every_executive_rpc() -> List[Rpc]:
             "DeleteTableLimit", ex.DeleteTableLimitRequest(family="fam", table="rows"), "admin"
         ),
         Rpc("DeleteWriterLimit", ex.DeleteWriterLimitRequest(writer=WRITER.name), "admin"),
+        Rpc("PruneLedger", ex.PruneLedgerRequest(dry_run=True), "admin"),
         Rpc("ClearTable", ex.ClearTableRequest(family="fam", table="rows"), "admin"),
         Rpc("ClearFamily", ex.ClearFamilyRequest(family="fam"), "admin"),
         Rpc("DropTable", ex.DropTableRequest(family="fam", table="more"), "admin"),
@@ -175,7 +176,11 @@ class SecurityTest(E2eTestCase):
             self.socket_folder,
             self.folder,
             by_own_binary,
-            ["--enable_destructive_changes", *flags],
+            [
+                "--enable_destructive_changes",
+                f"--snapshot_urls=file://{self.folder}/snapshots",
+                *flags,
+            ],
         )
         self.addCleanup(executive.process.kill)
         executive.start()
@@ -520,6 +525,7 @@ class SecurityTest(E2eTestCase):
             "ClearTable": "clear_table",
             "ClearFamily": "clear_family",
             "DropTable": "drop_table",
+            "PruneLedger": "prune_ledger",
         }
         wanted: List[Tuple[str, str, str, str]] = []
         for rpc in every_executive_rpc():

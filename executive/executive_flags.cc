@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/str_cat.h"
@@ -12,9 +13,11 @@
 #include "common/base/lock_order.h"
 #include "common/base/shutdown_signal.h"
 #include "common/ctldb/ctldb_flags.h"
+#include "common/object_store/store_flags.h"
 #include "common/rpc/http_flags.h"
 #include "common/rpc/metrics_flags.h"
 #include "common/rpc/server_flags.h"
+#include "common/snapshot/snapshot_flags.h"
 
 ABSL_FLAG(int64_t, max_ctldb_connections,
           ctlstore::executive::ExecutiveServer::Options().max_ctldb_connections,
@@ -83,6 +86,20 @@ ABSL_FLAG(int64_t, ledger_listener_timeout_ms, 30000,
           "milliseconds.");
 ABSL_FLAG(int64_t, max_ledger_listeners, ctlstore::executive::LedgerTailer::Options().max_listeners,
           "How many may listen to the ledger; further ones are refused with RESOURCE_EXHAUSTED.");
+ABSL_FLAG(bool, prune_ledger, false,
+          "Removes ledger entries that are older than --prune_older_than_hours and in a verified "
+          "snapshot in each folder of --snapshot_urls. Hosts that were away for longer come back "
+          "through a snapshot.");
+ABSL_FLAG(double, prune_older_than_hours, 168,
+          "How old a ledger entry has to be to be removed, in hours; may have a fraction.");
+ABSL_FLAG(int64_t, prune_interval_s, 3600,
+          "How often it is looked whether ledger entries can be removed, in seconds.");
+ABSL_FLAG(int64_t, prune_batch_entries, ctlstore::executive::LedgerPruner::Options().batch_entries,
+          "How many ledger entries are removed in one transaction.");
+ABSL_FLAG(int64_t, prune_pause_ms, 20, "The pause between two such transactions, in milliseconds.");
+ABSL_FLAG(double, prune_reverify_hours, 24,
+          "How long a snapshot that was read as a whole and found good is believed before it is "
+          "read again, in hours; may have a fraction. 0: it is read in every round.");
 
 namespace ctlstore::executive {
 namespace {
@@ -94,6 +111,11 @@ constexpr int64_t kMaxConnections = 1000;
 // Some messages.
 constexpr int64_t kMinLedgerBuffer = int64_t{4} << 20;
 constexpr int64_t kMaxCatchUpReaders = 100;
+// Larger transactions would be in the way of writers.
+constexpr int64_t kMaxPruneBatch = 100000;
+constexpr int64_t kMaxPrunePauseMs = 60000;
+// A hundred years.
+constexpr double kMaxPruneHours = 876000;
 
 absl::Status Invalid(absl::string_view flag, absl::string_view what, int64_t value) {
   return absl::InvalidArgumentError(absl::StrCat("--", flag, ": must be ", what, ", is ", value));
@@ -178,6 +200,57 @@ absl::Status SetLedgerFromFlags(LedgerTailer::Options* options) {
                        &options->max_listeners);
 }
 
+absl::Status SetPruningFromFlags(ExecutiveServer::Options* options) {
+  absl::StatusOr<std::vector<snapshot::Location>> places = snapshot::LocationsFromFlags();
+  if (!places.ok()) return places.status();
+  options->snapshot_places = *std::move(places);
+  absl::StatusOr<object_store::StoreOptions> store = object_store::StoreOptionsFromFlags();
+  if (!store.ok()) return store.status();
+  options->snapshot_store = *std::move(store);
+
+  LedgerPruner::Options& pruning = options->pruning;
+  pruning.enabled = absl::GetFlag(FLAGS_prune_ledger);
+  if (pruning.enabled && options->snapshot_places.empty()) {
+    return absl::InvalidArgumentError(
+        "--prune_ledger: only what is in snapshots may be removed; name all places where they are "
+        "with --snapshot_urls");
+  }
+  for (const snapshot::Location& place : options->snapshot_places) {
+    if (!pruning.enabled || place.form == snapshot::Location::Form::kFolder) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--prune_ledger: ", place.ToString(),
+                     " in --snapshot_urls is a single object, whose position in the ledger nobody "
+                     "knows, so nothing could be removed; name folders only"));
+  }
+  const double hours = absl::GetFlag(FLAGS_prune_older_than_hours);
+  if (!(hours > 0) || hours > kMaxPruneHours) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--prune_older_than_hours: must be more than 0 and at most ", kMaxPruneHours,
+                     ", is ", hours));
+  }
+  pruning.older_than = absl::Hours(hours);
+  const double reverify = absl::GetFlag(FLAGS_prune_reverify_hours);
+  if (!(reverify >= 0) || reverify > kMaxPruneHours) {
+    return absl::InvalidArgumentError(absl::StrCat("--prune_reverify_hours: must be from 0 to ",
+                                                   kMaxPruneHours, ", is ", reverify));
+  }
+  pruning.reverify_after = absl::Hours(reverify);
+  const int64_t interval = absl::GetFlag(FLAGS_prune_interval_s);
+  if (interval < 1) return Invalid("prune_interval_s", "at least 1", interval);
+  pruning.interval = absl::Seconds(interval);
+  const int64_t batch = absl::GetFlag(FLAGS_prune_batch_entries);
+  if (batch < 1 || batch > kMaxPruneBatch) {
+    return Invalid("prune_batch_entries", absl::StrCat("from 1 to ", kMaxPruneBatch), batch);
+  }
+  pruning.batch_entries = static_cast<size_t>(batch);
+  const int64_t pause_ms = absl::GetFlag(FLAGS_prune_pause_ms);
+  if (pause_ms < 0 || pause_ms > kMaxPrunePauseMs) {
+    return Invalid("prune_pause_ms", absl::StrCat("from 0 to ", kMaxPrunePauseMs), pause_ms);
+  }
+  pruning.pause = absl::Milliseconds(pause_ms);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status ReadExecutiveFlags(ExecutiveServer::Options* options) {
@@ -213,6 +286,8 @@ absl::Status ReadExecutiveFlags(ExecutiveServer::Options* options) {
   if (!metrics.ok()) return metrics.status();
   options->metrics = *std::move(metrics);
   status = SetLedgerFromFlags(&options->ledger);
+  if (!status.ok()) return status;
+  status = SetPruningFromFlags(options);
   if (!status.ok()) return status;
   return SetLimitsFromFlags(&options->executive);
 }

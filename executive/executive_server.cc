@@ -23,6 +23,8 @@
 #include "executive/http_api.h"
 #include "executive/ledger_metrics.h"
 #include "executive/ledger_service.h"
+#include "executive/prune_metrics.h"
+#include "executive/snapshot_place.h"
 
 namespace ctlstore::executive {
 namespace {
@@ -97,15 +99,17 @@ class ExecutiveServer::Impl {
     readiness.reset();
     http_server.reset();
     tailer.Shutdown();
+    if (pruner != nullptr) pruner->Stop();
     server.reset();
     workers.reset();
   }
 
   absl::Status Serve(const Options& options);
+  absl::Status OpenPruner(const Options& options);
 
   FaceParts Face(const Options& options, rpc::CallMetrics* call_metrics) {
-    return FaceParts{executive.get(), access.get(), workers.get(), call_metrics,
-                     options.max_call_duration};
+    return FaceParts{executive.get(), access.get(), workers.get(),
+                     call_metrics,    pruner.get(), options.max_call_duration};
   }
 
   Executive::Options ExecutiveOptions(const Options& options) {
@@ -128,11 +132,13 @@ class ExecutiveServer::Impl {
   rpc::CallMetrics grpc_calls{"grpc", &registry};
   rpc::CallMetrics http_calls{"http", &registry};
   LedgerMetrics ledger_metrics{&registry};
+  PruneMetrics prune_metrics{&registry};
   ctldb::ConnectionPool pool;
   ctldb::SchemaChanger changer;
   std::unique_ptr<WorkerPool> workers;
   LedgerTailer tailer;
   std::unique_ptr<Executive> executive;
+  std::unique_ptr<LedgerPruner> pruner;
   std::unique_ptr<rpc::AccessControl> access;
   std::unique_ptr<grpc::Service> service;
   std::unique_ptr<grpc::Service> ledger_service;
@@ -142,6 +148,23 @@ class ExecutiveServer::Impl {
   std::unique_ptr<rpc::ReadinessWatch> readiness;
   std::unique_ptr<rpc::MetricsServer> metrics_server;
 };
+
+absl::Status ExecutiveServer::Impl::OpenPruner(const Options& options) {
+  std::vector<std::unique_ptr<SnapshotPlace>> places;
+  for (const snapshot::Location& location : options.snapshot_places) {
+    absl::StatusOr<std::unique_ptr<SnapshotPlace>> place =
+        OpenSnapshotPlace(location, options.snapshot_store);
+    if (!place.ok()) return place.status();
+    places.push_back(*std::move(place));
+  }
+  LedgerPruner::Options pruning = options.pruning;
+  pruning.ctldb = options.ctldb;
+  pruning.connect = [target = options.ctldb, connection = options.connection] {
+    return ctldb::Connection::Open(target, connection);
+  };
+  pruner = std::make_unique<LedgerPruner>(std::move(pruning), std::move(places), &prune_metrics);
+  return absl::OkStatus();
+}
 
 absl::Status ExecutiveServer::Impl::Serve(const Options& options) {
   absl::StatusOr<std::unique_ptr<rpc::AccessControl>> made_access =
@@ -196,8 +219,11 @@ absl::StatusOr<std::unique_ptr<ExecutiveServer>> ExecutiveServer::Start(const Op
   // So that the limits hold from the first call on. Where they cannot be read now, the log says so,
   // and they are read later.
   static_cast<void>(impl->executive->LoadLimits(absl::Now() + kLimitsTimeout));
+  status = impl->OpenPruner(options);
+  if (!status.ok()) return status;
   status = impl->Serve(options);
   if (!status.ok()) return status;
+  if (options.pruning.enabled) impl->pruner->Start();
   LOG(INFO) << "event=executive_started listen=" << absl::StrJoin(impl->server->addresses(), ",")
             << (impl->http_server == nullptr ? ""
                                              : absl::StrCat(" http=", impl->http_server->address()))
@@ -230,6 +256,7 @@ void ExecutiveServer::Shutdown(absl::Duration grace) {
   impl_->metrics_server.reset();
   impl_->readiness.reset();
   impl_->tailer.Shutdown();
+  impl_->pruner->Stop();
   impl_->server->Shutdown(end - absl::Now());
   if (impl_->http_server != nullptr) impl_->http_server->Shutdown(end - absl::Now());
 }

@@ -14,9 +14,12 @@
 #include "absl/types/optional.h"
 #include "common/ctldb/connection.h"
 #include "common/ctldb/target.h"
+#include "common/object_store/open_store.h"
 #include "common/rpc/http_server.h"
 #include "common/rpc/server.h"
+#include "common/snapshot/location.h"
 #include "executive/executive.h"
+#include "executive/ledger_pruner.h"
 #include "executive/ledger_tailer.h"
 
 namespace ctlstore::executive {
@@ -39,9 +42,14 @@ class ExecutiveServer {
     // Not set: not served.
     absl::optional<rpc::HttpServer::Options> http;
     absl::optional<rpc::HttpServer::Options> metrics;
-    // The ctldb in `commits` and in `ledger` is set by Start(), and so is who is told of commits.
+    // The ctldb in `commits`, `ledger` and `pruning` is set by Start(), and so is who is told of
+    // commits.
     Executive::Options executive;
     LedgerTailer::Options ledger;
+    // The ledger is pruned where `pruning.enabled`, by the snapshots in all of these places.
+    LedgerPruner::Options pruning;
+    std::vector<snapshot::Location> snapshot_places;
+    object_store::StoreOptions snapshot_store;
     // How long Start() waits for a ctldb that cannot be reached.
     absl::Duration ctldb_wait = absl::Seconds(60);
     // The longest that a call may take, whatever deadline it came with.

@@ -17,6 +17,7 @@
 #include "common/rpc/writer_metadata.h"
 #include "common/schema/errors.h"
 #include "ctlstore/v1/executive.grpc.pb.h"
+#include "executive/audit.h"
 #include "executive/retries.h"
 
 namespace ctlstore::executive {
@@ -193,6 +194,11 @@ class ExecutiveService : public v1::Executive::CallbackService {
                                       const v1::GetExecutiveStatusRequest* request,
                                       v1::GetExecutiveStatusResponse* response) override {
     return Handle("GetStatus", &ExecutiveService::DoGetStatus, context, *request, response);
+  }
+  grpc::ServerUnaryReactor* PruneLedger(grpc::CallbackServerContext* context,
+                                        const v1::PruneLedgerRequest* request,
+                                        v1::PruneLedgerResponse* response) override {
+    return Handle("PruneLedger", &ExecutiveService::DoPruneLedger, context, *request, response);
   }
   grpc::ServerUnaryReactor* GetCookie(grpc::CallbackServerContext* context,
                                       const v1::GetCookieRequest* request,
@@ -424,6 +430,33 @@ class ExecutiveService : public v1::Executive::CallbackService {
     return absl::OkStatus();
   }
 
+  // May take as long as the caller's patience lasts: snapshots are read as a whole.
+  absl::Status DoPruneLedger(const Call& call, const v1::PruneLedgerRequest& request,
+                             v1::PruneLedgerResponse* response) {
+    const absl::Time deadline = absl::FromChrono(call.context.deadline());
+    const auto given_up = [&call, deadline] {
+      return call.context.IsCancelled() || absl::Now() >= deadline;
+    };
+    const absl::Status status = [&]() -> absl::Status {
+      absl::Status allowed = rpc::RequireRole(call.caller, rpc::Role::kAdmin);
+      if (!allowed.ok()) return allowed;
+      if (parts_.pruner == nullptr) {
+        return ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kPruningDisabled,
+                               "this executive does not prune");
+      }
+      const absl::StatusOr<LedgerPruner::Report> report =
+          parts_.pruner->Prune(request.dry_run(), given_up);
+      if (!report.ok()) return report.status();
+      ToProto(*report, response);
+      return absl::OkStatus();
+    }();
+    Audit(call.caller, "prune_ledger",
+          request.dry_run() ? "dry run"
+                            : absl::StrCat("through ", response->pruned_through_sequence()),
+          status, 0);
+    return status;
+  }
+
   absl::Status DoGetCookie(const Call& call, const v1::GetCookieRequest&,
                            v1::GetCookieResponse* response) {
     absl::StatusOr<Credentials> credentials = CredentialsOf(call.context);
@@ -447,6 +480,22 @@ class ExecutiveService : public v1::Executive::CallbackService {
     if (!sequence.ok()) return sequence.status();
     response->set_sequence(*sequence);
     return absl::OkStatus();
+  }
+
+  static void ToProto(const LedgerPruner::Report& report, v1::PruneLedgerResponse* proto) {
+    proto->set_first_sequence(report.first_sequence);
+    proto->set_last_sequence(report.last_sequence);
+    proto->set_old_through_sequence(report.old_through);
+    proto->set_covered_through_sequence(report.covered_through);
+    proto->set_pruned_through_sequence(report.pruned_through);
+    proto->set_pruned_entries(report.pruned_entries);
+    for (const LedgerPruner::Place& place : report.places) {
+      v1::PruneLedgerResponse::Place* place_proto = proto->add_places();
+      place_proto->set_url(place.url);
+      place_proto->set_snapshot_id(place.snapshot_id);
+      place_proto->set_sequence(place.sequence);
+      place_proto->set_error(std::string(place.error.message()));
+    }
   }
 
   static void ToProto(const ctldb::TableSizeLimit& limit, v1::TableSizeLimit* proto) {

@@ -10,6 +10,7 @@
 #include "common/rpc/access_control.h"
 #include "common/rpc/call_metrics.h"
 #include "executive/executive.h"
+#include "executive/ledger_pruner.h"
 
 namespace grpc {
 class Service;
@@ -24,6 +25,8 @@ struct FaceParts {
   // For calls that block.
   WorkerPool* workers = nullptr;
   rpc::CallMetrics* metrics = nullptr;
+  // Null where there is none.
+  LedgerPruner* pruner = nullptr;
   // The longest that a call may take, whatever deadline it came with.
   absl::Duration max_call_duration = absl::Seconds(60);
 };
