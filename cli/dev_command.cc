@@ -28,6 +28,7 @@
 #include "heartbeat/heartbeat_flags.h"
 #include "reflector/reflector_flags.h"
 #include "sidecar/sidecar_flags.h"
+#include "supervisor/supervisor_flags.h"
 
 ABSL_FLAG(std::string, data_dir, "",
           "The folder that holds everything. Empty: .local/share/ctlstore in the home folder.");
@@ -40,6 +41,9 @@ ABSL_FLAG(int, sidecar_http_port, ctlstore::sidecar::kDefaultHttpPort,
 ABSL_FLAG(std::string, reflector_listen, ctlstore::reflector::kDefaultListen,
           "Where the reflector tells how it does: host:port (port 0 for a free one) or "
           "unix:/absolute/path.");
+ABSL_FLAG(std::string, supervisor_listen, ctlstore::supervisor::kDefaultListen,
+          "Where the supervisor, which takes snapshots, is asked for one: host:port (port 0 for a "
+          "free one) or unix:/absolute/path.");
 
 ABSL_DECLARE_FLAG(std::string, ctldb);
 
@@ -81,14 +85,16 @@ absl::StatusOr<DevSystem::Options> OptionsFromFlags() {
   options.sidecar_listen = absl::GetFlag(FLAGS_sidecar_listen);
   options.sidecar_http_port = absl::GetFlag(FLAGS_sidecar_http_port);
   options.reflector_listen = absl::GetFlag(FLAGS_reflector_listen);
+  options.supervisor_listen = absl::GetFlag(FLAGS_supervisor_listen);
   absl::StatusOr<rpc::ServerOptions> server = rpc::ServerOptionsWithoutListenFromFlags();
   if (!server.ok()) return UsageError(server.status().message());
   options.server = *std::move(server);
   const absl::Status usable = rpc::CheckServerOptions(options.server);
   if (!usable.ok()) return UsageError(usable.message());
-  const absl::Status exposure = rpc::CheckExposure(
-      {options.executive_listen, options.sidecar_listen, options.reflector_listen},
-      rpc::ProtectionOf(options.server));
+  const absl::Status exposure =
+      rpc::CheckExposure({options.executive_listen, options.sidecar_listen,
+                          options.reflector_listen, options.supervisor_listen},
+                         rpc::ProtectionOf(options.server));
   // What is no address is said by whoever is to listen there.
   if (absl::IsFailedPrecondition(exposure)) return UsageError(exposure.message());
   options.executive.server = options.server;
@@ -96,7 +102,8 @@ absl::StatusOr<DevSystem::Options> OptionsFromFlags() {
   for (const absl::Status& status : {executive::ReadExecutiveFlags(&options.executive),
                                      reflector::ReadReflectorFlags(&options.reflector),
                                      sidecar::ReadSidecarFlags(&options.sidecar),
-                                     heartbeat::ReadHeartbeatFlags(&options.heartbeat)}) {
+                                     heartbeat::ReadHeartbeatFlags(&options.heartbeat),
+                                     supervisor::ReadSupervisorFlags(&options.supervisor)}) {
     if (!status.ok()) return UsageError(status.message());
   }
   return options;
@@ -137,6 +144,8 @@ void ShowWhereItIs(const std::string& program, const DevSystem& system, bool tls
   std::cout << "sidecar (reads)     " << sidecar << "\n";
   std::cout << by_http(system.sidecar_http_address());
   std::cout << "reflector (status)  " << system.reflector_address() << "\n"
+            << "supervisor          " << system.supervisor_address() << ", snapshots in "
+            << system.snapshots_path() << "\n"
             << "local database      " << system.ldb_path() << "\n"
             << "system of record    " << system.ctldb_name() << "\n"
             << "\nTry in another terminal:\n\n"
@@ -193,7 +202,8 @@ Command DevCommand(const std::string& program) {
   command.name = "dev";
   command.summary = "Runs everything in one process, on an embedded database";
   command.description =
-      "An executive, a reflector, a sidecar and a heartbeat, with all data in one folder.\n"
+      "An executive, a reflector, a sidecar, a heartbeat and a supervisor, with all data in one\n"
+      "folder.\n"
       "Writes the line 'ctlstore is ready' when a write has gone all the way to the local\n"
       "database. Ctrl-C or SIGTERM ends it; started again, it goes on with the same data.\n\n"
       "With --ctldb=mysql://... the system of record is a MariaDB or MySQL server.";
@@ -201,6 +211,8 @@ Command DevCommand(const std::string& program) {
                    "executive_listen",
                    "sidecar_listen",
                    "reflector_listen",
+                   "supervisor_listen",
+                   "snapshot_interval_s",
                    "http_port",
                    "sidecar_http_port",
                    "metrics_port",

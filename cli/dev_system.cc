@@ -14,8 +14,12 @@
 #include "common/base/file_lock.h"
 #include "common/ldb/reader.h"
 #include "common/rpc/http_flags.h"
+#include "common/rpc/instance_name.h"
+#include "common/snapshot/location.h"
 #include "executive/executive_server.h"
 #include "heartbeat/heartbeat_flags.h"
+#include "supervisor/supervisor_runner.h"
+#include "supervisor/supervisor_server.h"
 
 namespace ctlstore::cli {
 namespace {
@@ -90,6 +94,8 @@ class DevSystem::Impl {
       absl::StrAppend(&ldb_folder, "/", FolderName(ctldb_));
     }
     ldb_path_ = absl::StrCat(ldb_folder, "/ldb.db");
+    supervisor_ldb_path_ = absl::StrCat(ldb_folder, "/supervisor/ldb.db");
+    snapshots_path_ = absl::StrCat(ldb_folder, "/snapshots");
 
     server_ = options.server;
     absl::Status prepared = PrepareOwnAccess(options.data_dir);
@@ -99,6 +105,8 @@ class DevSystem::Impl {
     started = StartReflector(options);
     if (!started.ok()) return started;
     started = StartSidecar(options);
+    if (!started.ok()) return started;
+    started = StartSupervisor(options);
     if (!started.ok()) return started;
 
     heartbeat::HeartbeatRunner::Options heartbeat_options = options.heartbeat;
@@ -143,7 +151,9 @@ class DevSystem::Impl {
   std::string reflector_address() const { return reflector_server_->addresses().front(); }
   std::string executive_http_address() const { return executive_->http_address(); }
   std::string sidecar_http_address() const { return sidecar_->http_address(); }
+  std::string supervisor_address() const { return supervisor_server_->addresses().front(); }
   const std::string& ldb_path() const { return ldb_path_; }
+  const std::string& snapshots_path() const { return snapshots_path_; }
   const std::string& writer_secret_path() const { return writer_secret_path_; }
   const std::string& admin_token_path() const { return server_.access.admin_token_file; }
   std::string ctldb_name() const { return ctldb_.ToString(); }
@@ -151,11 +161,16 @@ class DevSystem::Impl {
   // Each before what it calls, so that nothing fails while it goes down.
   void Stop() {
     if (heartbeat_ != nullptr) heartbeat_->Stop();
+    if (supervisor_ != nullptr) supervisor_->RequestStop();
+    if (supervisor_server_ != nullptr) supervisor_server_->Shutdown(kGrace);
+    if (supervisor_ != nullptr) supervisor_->Stop();
     if (sidecar_ != nullptr) sidecar_->Shutdown(kGrace);
     if (reflector_server_ != nullptr) reflector_server_->Shutdown(kGrace);
     if (reflector_ != nullptr) reflector_->Stop();
     if (executive_ != nullptr) executive_->Shutdown(kGrace);
     heartbeat_.reset();
+    supervisor_server_.reset();
+    supervisor_.reset();
     sidecar_.reset();
     executive_.reset();
     reflector_server_.reset();
@@ -198,16 +213,30 @@ class DevSystem::Impl {
   // Where there are two addresses the second one is for those in here.
   const std::string& own_executive_address() const { return executive_->addresses().back(); }
 
-  absl::Status StartReflector(const Options& options) {
+  // The supervisor's snapshots.
+  snapshot::Location Snapshots() const {
+    snapshot::Location location;
+    location.store.path = snapshots_path_;
+    return location;
+  }
+
+  // Of a reflector that keeps one local database.
+  reflector::ReflectorRunner::Options ReflectorOptions(const Options& options,
+                                                       const std::string& ldb_path) const {
     reflector::ReflectorRunner::Options reflector_options = options.reflector;
     reflector_options.upstreams.resize(2);
     reflector_options.upstreams[0].stream_address = own_executive_address();
     reflector_options.upstreams[1].ctldb = ctldb_;
     reflector_options.connection = options.connection;
     reflector_options.channel.token_file = server_.access.admin_token_file;
-    reflector_options.ldbs = {{ldb_path_, {}, ""}};
+    reflector_options.ldbs = {{ldb_path, {}, ""}};
+    reflector_options.snapshots = {Snapshots()};
+    return reflector_options;
+  }
+
+  absl::Status StartReflector(const Options& options) {
     absl::StatusOr<std::unique_ptr<reflector::ReflectorRunner>> runner =
-        reflector::ReflectorRunner::Start(reflector_options);
+        reflector::ReflectorRunner::Start(ReflectorOptions(options, ldb_path_));
     if (!runner.ok()) return runner.status();
     reflector_ = *std::move(runner);
     rpc::ServerOptions server_options = server_;
@@ -218,6 +247,29 @@ class DevSystem::Impl {
       return NameFlag(server.status(), options.reflector_listen, "reflector_listen");
     }
     reflector_server_ = *std::move(server);
+    return absl::OkStatus();
+  }
+
+  absl::Status StartSupervisor(const Options& options) {
+    supervisor::SupervisorRunner::Options supervisor_options;
+    supervisor_options.reflector = ReflectorOptions(options, supervisor_ldb_path_);
+    supervisor_options.supervisor = options.supervisor;
+    supervisor_options.supervisor.taker.ldb_path = supervisor_ldb_path_;
+    supervisor_options.supervisor.taker.instance = rpc::InstanceName();
+    supervisor_options.supervisor.destinations = {Snapshots()};
+    absl::StatusOr<std::unique_ptr<supervisor::SupervisorRunner>> runner =
+        supervisor::SupervisorRunner::Start(supervisor_options);
+    if (!runner.ok()) return runner.status();
+    supervisor_ = *std::move(runner);
+    rpc::ServerOptions server_options = server_;
+    server_options.listen = {options.supervisor_listen};
+    absl::StatusOr<std::unique_ptr<supervisor::SupervisorServer>> server =
+        supervisor::SupervisorServer::Start(server_options, supervisor_->control(),
+                                            supervisor_->registry());
+    if (!server.ok()) {
+      return NameFlag(server.status(), options.supervisor_listen, "supervisor_listen");
+    }
+    supervisor_server_ = *std::move(server);
     return absl::OkStatus();
   }
 
@@ -243,12 +295,16 @@ class DevSystem::Impl {
   std::string own_socket_;
   ctldb::Target ctldb_;
   std::string ldb_path_;
+  std::string supervisor_ldb_path_;
+  std::string snapshots_path_;
   std::string writer_secret_path_;
   absl::Time started_at_;
   std::unique_ptr<executive::ExecutiveServer> executive_;
   std::unique_ptr<reflector::ReflectorRunner> reflector_;
   std::unique_ptr<reflector::ReflectorServer> reflector_server_;
   std::unique_ptr<sidecar::SidecarServer> sidecar_;
+  std::unique_ptr<supervisor::SupervisorRunner> supervisor_;
+  std::unique_ptr<supervisor::SupervisorServer> supervisor_server_;
   std::unique_ptr<heartbeat::HeartbeatRunner> heartbeat_;
 };
 
@@ -270,6 +326,8 @@ std::string DevSystem::sidecar_address() const { return impl_->sidecar_address()
 std::string DevSystem::reflector_address() const { return impl_->reflector_address(); }
 std::string DevSystem::executive_http_address() const { return impl_->executive_http_address(); }
 std::string DevSystem::sidecar_http_address() const { return impl_->sidecar_http_address(); }
+std::string DevSystem::supervisor_address() const { return impl_->supervisor_address(); }
+const std::string& DevSystem::snapshots_path() const { return impl_->snapshots_path(); }
 const std::string& DevSystem::ldb_path() const { return impl_->ldb_path(); }
 const std::string& DevSystem::writer_secret_path() const { return impl_->writer_secret_path(); }
 const std::string& DevSystem::admin_token_path() const { return impl_->admin_token_path(); }

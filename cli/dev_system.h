@@ -19,16 +19,20 @@
 #include "reflector/reflector_runner.h"
 #include "reflector/reflector_server.h"
 #include "sidecar/sidecar_server.h"
+#include "supervisor/supervisor.h"
 
 namespace ctlstore::cli {
 
-// An executive, a reflector, a sidecar and a heartbeat, wired together, with their data in one
-// folder. The reflector follows the executive's stream, and the system of record where that fails.
+// An executive, a reflector, a sidecar, a heartbeat and a supervisor, wired together, with their
+// data in one folder. The reflectors follow the executive's stream, and the system of record where
+// that fails, and begin from the supervisor's snapshots.
 //
 //   ctldb.db          the system of record, unless another one is given
 //   ldb.db            this host's copy (for another system of record in a folder named after it)
 //   heartbeat.secret  the heartbeat's secret
 //   writer.secret     a secret for the writer that tries things out
+//   supervisor/       the supervisor's copy, beside ldb.db
+//   snapshots/        its snapshots, beside ldb.db
 //   dev.lock          locked while a system uses the folder
 //
 // and, where the servers have TLS or roles:
@@ -51,6 +55,7 @@ class DevSystem {
     // Beside it, for HTTP; 0 for a free one, -1 for none.
     int sidecar_http_port = -1;
     std::string reflector_listen;
+    std::string supervisor_listen;
     // For all of them, without the addresses.
     rpc::ServerOptions server;
     // Of these, what is not said above.
@@ -58,6 +63,7 @@ class DevSystem {
     reflector::ReflectorRunner::Options reflector;
     sidecar::SidecarServer::Options sidecar;
     heartbeat::HeartbeatRunner::Options heartbeat;
+    supervisor::Supervisor::Options supervisor;
     // Ends the wait for a system of record that is away. Must outlive Start().
     absl::Notification* stop = nullptr;
   };
@@ -79,10 +85,13 @@ class DevSystem {
   std::string executive_address() const;
   std::string sidecar_address() const;
   std::string reflector_address() const;
+  std::string supervisor_address() const;
   // Empty where it is not served.
   std::string executive_http_address() const;
   std::string sidecar_http_address() const;
   const std::string& ldb_path() const;
+  // A folder.
+  const std::string& snapshots_path() const;
   const std::string& writer_secret_path() const;
   // A file with a token that has the role admin; empty where there are no roles.
   const std::string& admin_token_path() const;

@@ -62,6 +62,7 @@ class ProgramTest : public testing::Test {
                            "--executive_listen=" + executive,
                            "--sidecar_listen=" + sidecar,
                            "--reflector_listen=127.0.0.1:0",
+                           "--supervisor_listen=127.0.0.1:0",
                            "--http_port=0",
                            "--sidecar_http_port=0"};
     arguments.insert(arguments.end(), more.begin(), more.end());

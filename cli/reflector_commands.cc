@@ -65,6 +65,40 @@ std::string TimeText(const google::protobuf::Timestamp& time) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", rpc::FromProto(time), absl::UTCTimeZone());
 }
 
+std::string StageName(v1::SnapshotFetch::Stage stage) {
+  return absl::AsciiStrToLower(v1::SnapshotFetch::Stage_Name(stage));
+}
+
+Json ToJson(const v1::SnapshotFetch& fetch) {
+  Json json = Json::object({{"stage", StageName(fetch.stage())},
+                            {"url", fetch.url()},
+                            {"snapshot", fetch.snapshot_id()},
+                            {"sequence", fetch.sequence()},
+                            {"bytes_done", fetch.bytes_done()},
+                            {"bytes_total", fetch.bytes_total()},
+                            {"bytes_per_second", fetch.bytes_per_second()}});
+  if (fetch.has_time_left()) {
+    json["seconds_left"] = absl::ToDoubleSeconds(rpc::FromProto(fetch.time_left()));
+  }
+  return json;
+}
+
+// "fetching <id> from <url>: 34 % of 1234567 bytes, 1000000 bytes/s, 1s left".
+std::string FetchText(const v1::SnapshotFetch& fetch) {
+  std::string text = StageName(fetch.stage());
+  if (fetch.snapshot_id().empty()) return text;
+  absl::StrAppend(&text, " ", fetch.snapshot_id(), " from ", fetch.url());
+  if (fetch.bytes_total() > 0) {
+    absl::StrAppend(&text, ": ", fetch.bytes_done() * 100 / fetch.bytes_total(), " % of ",
+                    fetch.bytes_total(), " bytes");
+  }
+  if (fetch.bytes_per_second() > 0) {
+    absl::StrAppend(&text, ", ", fetch.bytes_per_second(), " bytes/s");
+  }
+  if (fetch.has_time_left()) absl::StrAppend(&text, ", ", DurationText(fetch.time_left()), " left");
+  return text;
+}
+
 Json ToJson(const v1::LdbStatus& status) {
   Json families = Json::array();
   for (const std::string& family : status.families()) families.push_back(family);
@@ -95,6 +129,8 @@ Json ToJson(const v1::LdbStatus& status) {
     json["rebuild_sequence"] = status.rebuild_sequence();
     json["rebuild_reason"] = status.rebuild_reason();
   }
+  if (status.has_snapshot_fetch()) json["snapshot_fetch"] = ToJson(status.snapshot_fetch());
+  if (!status.snapshot_id().empty()) json["snapshot_id"] = status.snapshot_id();
   if (!status.changelog_path().empty()) json["changelog_path"] = status.changelog_path();
   return json;
 }
@@ -134,6 +170,11 @@ void Print(const v1::LdbStatus& status) {
     table.AddRow(
         {"being built anew", absl::StrCat("up to ", status.rebuild_sequence(), ", because ",
                                           EscapedText(status.rebuild_reason()))});
+  }
+  if (status.has_snapshot_fetch()) {
+    table.AddRow({"snapshot", EscapedText(FetchText(status.snapshot_fetch()))});
+  } else if (!status.snapshot_id().empty()) {
+    table.AddRow({"began from snapshot", EscapedText(status.snapshot_id())});
   }
   if (!status.changelog_path().empty()) table.AddRow({"changelog", status.changelog_path()});
   table.Finish();

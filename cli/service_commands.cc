@@ -45,8 +45,8 @@ std::vector<Command> ServiceCommands() {
               "Plays the ledger of a ctldb (--ctldb), or as executives stream it (--upstream),\n"
               "into this host's local database (--ldb).\n"
               "One reflector writes a local database; any number of programs read it.",
-              {"reflector/", "common/ctldb/", "common/ldb/", "common/rpc/metrics_flags",
-               "common/rpc/server_flags"},
+              {"reflector/", "common/ctldb/", "common/ldb/", "common/object_store/",
+               "common/rpc/metrics_flags", "common/rpc/server_flags", "common/snapshot/"},
               ChannelFlags(), reflector::RunReflector),
       Service("sidecar", "Runs a sidecar: serves reads of this host's copy by gRPC and HTTP",
               "Serves the Sidecar API on this host's local database (--ldb), for programs that\n"

@@ -174,6 +174,7 @@ class CliTest(E2eTestCase):
         executive = f"unix:{self.socket_folder / 'dev-executive.sock'}"
         sidecar = f"unix:{self.socket_folder / 'dev-sidecar.sock'}"
         reflector = f"unix:{self.socket_folder / 'dev-reflector.sock'}"
+        supervisor = f"unix:{self.socket_folder / 'dev-supervisor.sock'}"
         dev = Process(
             "dev",
             [
@@ -183,6 +184,7 @@ class CliTest(E2eTestCase):
                 f"--executive_listen={executive}",
                 f"--sidecar_listen={sidecar}",
                 f"--reflector_listen={reflector}",
+                f"--supervisor_listen={supervisor}",
                 "--http_port=0",
                 "--sidecar_http_port=0",
                 "--heartbeat_interval_ms=1000",

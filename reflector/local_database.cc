@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -15,11 +16,13 @@
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/file_lock.h"
+#include "common/ldb/adopt_snapshot.h"
 #include "common/ldb/file_identity.h"
 #include "common/ldb/ldb_check.h"
 #include "common/ldb/ldb_files.h"
 #include "common/ldb/reader.h"
 #include "common/schema/errors.h"
+#include "reflector/snapshot_fetch.h"
 
 namespace ctlstore::reflector {
 namespace {
@@ -36,7 +39,12 @@ enum class Cause {
   kDamaged,
   // Its position means nothing.
   kAnotherLedger,
+  // There is none yet.
+  kNew,
+  // The ledger does not have the entries that come next.
+  kPruned,
 };
+constexpr Cause kLastCause = Cause::kPruned;
 
 // A rebuild that is under way.
 struct RebuildPlan {
@@ -47,6 +55,8 @@ struct RebuildPlan {
   // What is to be replaced; inode 0 for nothing.
   ldb::FileIdentity replaced;
 };
+
+std::string FetchFolder(const std::string& path) { return absl::StrCat(path, ".fetch"); }
 
 std::string MarkerPath(const std::string& path) { return absl::StrCat(path, ".rebuild"); }
 
@@ -69,12 +79,18 @@ absl::optional<RebuildPlan> ReadMarker(const std::string& path) {
   file >> plan.replaced.device >> plan.replaced.inode >> cause >> sequence;
   file.ignore(1);
   std::getline(file, plan.reason);
-  if (file.fail() || cause < 0 || cause > static_cast<int>(Cause::kAnotherLedger)) {
+  if (file.fail() || cause < 0 || cause > static_cast<int>(kLastCause)) {
     return absl::nullopt;
   }
   plan.cause = static_cast<Cause>(cause);
   if (sequence >= 0) plan.sequence = sequence;
   return plan;
+}
+
+// What is in the way of going on, where no snapshot could be had.
+absl::Status NoSnapshot(const absl::Status& why) {
+  if (absl::IsResourceExhausted(why) || ErrorReason(why).has_value()) return why;
+  return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kSnapshotNotFound, why.message());
 }
 
 // Checks a local database in a thread of its own.
@@ -132,6 +148,7 @@ class LocalDatabase::Impl {
       : options_(options), lock_(std::move(lock)), files_(options.path, options.clock) {}
 
   ~Impl() {
+    fetch_.reset();
     check_.Cancel();
     writer_.reset();
   }
@@ -175,6 +192,12 @@ class LocalDatabase::Impl {
       }
     }
     if (status.ok() && plan_.has_value() && IsFarEnough(at_end)) status = Publish();
+    // The ledger goes on from here: what a fetch that ended early has left is of no use.
+    if (status.ok() && at_end && !plan_.has_value() && !is_fetch_folder_removed_) {
+      std::error_code ignored;
+      std::filesystem::remove_all(FetchFolder(options_.path), ignored);
+      is_fetch_folder_removed_ = true;
+    }
     if (!status.ok()) HandleError(status);
     UpdateInfo();
     return status;
@@ -201,6 +224,7 @@ class LocalDatabase::Impl {
     if (!plan_.has_value()) {
       Plan(cause, reason);
     } else if (another_ledger) {
+      ExcludeSnapshot();
       // What has been played so far is of the ledger before.
       plan_->cause = cause;
       plan_->reason = reason;
@@ -213,6 +237,19 @@ class LocalDatabase::Impl {
 
   bool rebuilding() const { return plan_.has_value(); }
 
+  bool FetchSnapshot(const std::string& reason) {
+    if (options_.snapshots == nullptr) return false;
+    if (!plan_.has_value()) {
+      Plan(Cause::kPruned, reason);
+    } else {
+      ExcludeSnapshot();
+      is_beginning_gone_ = is_beginning_gone_ || received_position().sequence == 0;
+      CloseGeneration();
+    }
+    UpdateInfo();
+    return true;
+  }
+
   bool GiveUpRebuild() {
     if (!plan_.has_value() || plan_->cause != Cause::kOperator) return false;
     CloseGeneration();
@@ -223,7 +260,9 @@ class LocalDatabase::Impl {
 
   Info info() const {
     absl::MutexLock lock(&mutex_);
-    return info_;
+    Info info = info_;
+    if (fetch_ != nullptr) info.fetch = fetch_->progress();
+    return info;
   }
 
  private:
@@ -233,6 +272,11 @@ class LocalDatabase::Impl {
       ResumePlan();
     }
     if (plan_.has_value()) return OpenGeneration();
+    if (options_.snapshots != nullptr && !is_first_given_up_ &&
+        !std::filesystem::exists(std::filesystem::symlink_status(options_.path))) {
+      Plan(Cause::kNew, "there was none");
+      return OpenGeneration();
+    }
     absl::Status status = OpenPath();
     if (HasReason(status, reason::kFamiliesDiffer)) {
       Plan(Cause::kFamilies, status.message());
@@ -269,9 +313,19 @@ class LocalDatabase::Impl {
   // Opens the one that is built.
   absl::Status OpenGeneration() {
     if (generation_path_.empty()) {
-      absl::StatusOr<std::string> path = files_.NewGeneration();
-      if (!path.ok()) return path.status();
-      generation_path_ = *std::move(path);
+      if (options_.snapshots != nullptr && !is_without_snapshot_) {
+        const absl::Status fetched = TakeSnapshot();
+        if (HasReason(fetched, reason::kFetchingSnapshot)) return fetched;
+        if (!fetched.ok()) {
+          const absl::optional<absl::Status> end = GoOnWithoutSnapshot(fetched);
+          if (end.has_value()) return *end;
+        }
+      }
+      if (generation_path_.empty()) {
+        absl::StatusOr<std::string> path = files_.NewGeneration();
+        if (!path.ok()) return path.status();
+        generation_path_ = *std::move(path);
+      }
     }
     ldb::LdbWriter::Options options = options_.writer;
     options.lock = false;
@@ -284,12 +338,101 @@ class LocalDatabase::Impl {
     writer_ = *std::move(writer);
     identity_ = ldb::IdentityOf(generation_path_).value_or(ldb::FileIdentity());
     ++generation_;
+    if (!IsGoodWithoutLedger()) return absl::OkStatus();
+    absl::Status status = Publish();
+    if (!status.ok()) HandleError(status);
+    return status;
+  }
+
+  // Whether it is put in place although the ledger has not been asked yet: hosts must come up also
+  // while nothing else does. Should it be of another ledger, that shows, and it is built anew.
+  bool IsGoodWithoutLedger() const {
+    if (snapshot_.key.empty() || writer_->applied_sequence() == 0) return false;
+    if (plan_->cause == Cause::kNew) return true;
+    return plan_->cause == Cause::kDamaged && plan_->sequence.has_value() &&
+           writer_->applied_sequence() >= *plan_->sequence;
+  }
+
+  // Makes the newest snapshot the one that is built. FETCHING_SNAPSHOT while that is under way.
+  absl::Status TakeSnapshot() {
+    if (fetch_ == nullptr) {
+      is_fetch_folder_removed_ = false;
+      SnapshotSource::Request request;
+      request.families = options_.writer.families;
+      request.excluded = excluded_snapshots_;
+      request.folder = FetchFolder(options_.path);
+      absl::MutexLock lock(&mutex_);
+      fetch_ = std::make_unique<SnapshotFetch>(options_.snapshots, std::move(request),
+                                               options_.path, options_.clock);
+    }
+    if (!fetch_->done()) {
+      return ErrorWithReason(absl::StatusCode::kUnavailable, reason::kFetchingSnapshot,
+                             "a snapshot is being fetched");
+    }
+    const absl::StatusOr<SnapshotSource::Snapshot> fetched = fetch_->Result();
+    CancelFetch();
+    if (!fetched.ok()) return fetched.status();
+    absl::StatusOr<std::string> path = files_.NewGeneration();
+    if (!path.ok()) return path.status();
+    const absl::Status adopted = ldb::AdoptSnapshot(fetched->path, *path, options_.writer.families);
+    if (!adopted.ok()) {
+      if (absl::IsDataLoss(adopted)) excluded_snapshots_.insert(fetched->key);
+      return adopted;
+    }
+    generation_path_ = *std::move(path);
+    snapshot_ = *fetched;
+    is_beginning_gone_ = false;
+    ++snapshots_fetched_;
+    LOG(INFO) << "event=snapshot_taken ldb=" << options_.path << " url=" << snapshot_.url
+              << " snapshot=" << snapshot_.id << " sequence=" << snapshot_.sequence;
     return absl::OkStatus();
   }
 
+  // What is done where no snapshot came: nullopt to go on from the ledger's beginning.
+  absl::optional<absl::Status> GoOnWithoutSnapshot(const absl::Status& why) {
+    ++snapshot_fetches_failed_;
+    LOG(WARNING) << "event=snapshot_fetch_failed ldb=" << options_.path << " error=\"" << why
+                 << "\"";
+    switch (plan_->cause) {
+      case Cause::kNew:
+        is_first_given_up_ = true;
+        ForgetPlan();
+        return OpenPath();
+      case Cause::kPruned:
+        // What there is may fit again, to another upstream.
+        ForgetPlan();
+        return NoSnapshot(why);
+      default:
+        break;
+    }
+    // Asked again at the next try, and then the ledger's beginning: both may be mended.
+    if (std::exchange(is_beginning_gone_, false)) return NoSnapshot(why);
+    is_without_snapshot_ = true;
+    return absl::nullopt;
+  }
+
+  // The ledger does not go on from the snapshot that what there is began from.
+  void ExcludeSnapshot() {
+    if (writer_ != nullptr && !snapshot_.key.empty() &&
+        writer_->applied_sequence() == snapshot_.sequence) {
+      excluded_snapshots_.insert(snapshot_.key);
+    }
+  }
+
+  void CancelFetch() {
+    std::unique_ptr<SnapshotFetch> fetch;
+    {
+      absl::MutexLock lock(&mutex_);
+      fetch.swap(fetch_);
+    }
+  }
+
   void CloseGeneration() {
+    CancelFetch();
     writer_.reset();
     generation_path_.clear();
+    snapshot_ = SnapshotSource::Snapshot();
+    is_without_snapshot_ = false;
   }
 
   void TellListeners() {
@@ -312,10 +455,14 @@ class LocalDatabase::Impl {
     RebuildPlan plan;
     plan.cause = cause;
     plan.reason = std::string(reason);
-    if (cause != Cause::kAnotherLedger) plan.sequence = OldSequence();
+    if (cause == Cause::kNew) {
+      plan.sequence = 0;
+    } else if (cause != Cause::kAnotherLedger) {
+      plan.sequence = OldSequence();
+    }
     plan.replaced = ldb::IdentityOf(options_.path).value_or(ldb::FileIdentity());
-    writer_.reset();
-    generation_path_.clear();
+    if (cause == Cause::kAnotherLedger || cause == Cause::kPruned) ExcludeSnapshot();
+    CloseGeneration();
     plan_ = std::move(plan);
     LOG(WARNING) << "event=ldb_rebuild_began ldb=" << options_.path
                  << " until_sequence=" << plan_->sequence.value_or(-1) << " reason=\""
@@ -362,8 +509,12 @@ class LocalDatabase::Impl {
       is_another_ = true;
       return;
     }
-    // This one shows again, where the families are not what they were before.
-    if (plan->cause == Cause::kFamilies) return;
+    // These show again: where the families are not what they were before, and where there is still
+    // nothing, or the ledger does not reach back.
+    if (plan->cause == Cause::kFamilies || plan->cause == Cause::kNew ||
+        plan->cause == Cause::kPruned) {
+      return;
+    }
     plan_ = std::move(plan);
     LOG(WARNING) << "event=ldb_rebuild_resumed ldb=" << options_.path << " reason=\""
                  << plan_->reason << "\"";
@@ -384,7 +535,7 @@ class LocalDatabase::Impl {
     status = files_.Publish(generation_path_);
     // It is opened again, and put in place when the next entries or the ledger's end come.
     if (!status.ok()) return status;
-    ++rebuilds_;
+    if (plan_->cause != Cause::kNew) ++rebuilds_;
     LOG(INFO) << "event=ldb_rebuild_ended ldb=" << options_.path << " sequence=" << sequence
               << " reason=\"" << plan_->reason << "\"";
     plan_.reset();
@@ -448,6 +599,9 @@ class LocalDatabase::Impl {
     }
     info_.rebuilding = plan_.has_value();
     info_.rebuilds = rebuilds_;
+    info_.snapshots_fetched = snapshots_fetched_;
+    info_.snapshot_fetches_failed = snapshot_fetches_failed_;
+    if (!plan_.has_value()) info_.snapshot_id = snapshot_.id;
     if (plan_.has_value()) {
       if (plan_->sequence.has_value()) info_.applied_sequence = *plan_->sequence;
       info_.rebuild_reason = plan_->reason;
@@ -480,8 +634,24 @@ class LocalDatabase::Impl {
   absl::Duration remove_old_at_ = absl::ZeroDuration();
   BackgroundCheck check_;
 
+  // The snapshot that the one that is open began from; its key is empty for none.
+  SnapshotSource::Snapshot snapshot_;
+  // By their keys: those that the ledger did not go on from, or that could not be used.
+  std::set<std::string> excluded_snapshots_;
+  // The one that is built begins from the ledger's beginning, because no snapshot came.
+  bool is_without_snapshot_ = false;
+  // The ledger's beginning was not there when it was last asked for.
+  bool is_beginning_gone_ = false;
+  // No snapshot came for the first one.
+  bool is_first_given_up_ = false;
+  bool is_fetch_folder_removed_ = false;
+  int64_t snapshots_fetched_ = 0;
+  int64_t snapshot_fetches_failed_ = 0;
+
   mutable absl::Mutex mutex_;
   Info info_ ABSL_GUARDED_BY(mutex_);
+  // Changed with the mutex by the one thread that uses this, which needs none to look at it.
+  std::unique_ptr<SnapshotFetch> fetch_;
 };
 
 absl::StatusOr<std::unique_ptr<LocalDatabase>> LocalDatabase::Lock(const Options& options) {
@@ -499,7 +669,7 @@ absl::StatusOr<std::unique_ptr<LocalDatabase>> LocalDatabase::Lock(const Options
   if (!status.ok()) return status;
   auto impl = std::make_unique<Impl>(options, *std::move(lock));
   status = impl->Open();
-  if (!status.ok()) {
+  if (!status.ok() && !HasReason(status, reason::kFetchingSnapshot)) {
     LOG(WARNING) << "event=ldb_open_failed ldb=" << options.path << " error=\"" << status << "\"";
   }
   return std::unique_ptr<LocalDatabase>(new LocalDatabase(std::move(impl)));
@@ -520,6 +690,9 @@ absl::Status LocalDatabase::Apply(absl::Span<const LedgerEntry> entries, bool at
 absl::Status LocalDatabase::Idle() { return impl_->Idle(); }
 void LocalDatabase::Rebuild(const std::string& reason, bool another_ledger) {
   impl_->Rebuild(reason, another_ledger);
+}
+bool LocalDatabase::FetchSnapshot(const std::string& reason) {
+  return impl_->FetchSnapshot(reason);
 }
 bool LocalDatabase::rebuilding() const { return impl_->rebuilding(); }
 bool LocalDatabase::GiveUpRebuild() { return impl_->GiveUpRebuild(); }

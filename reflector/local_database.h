@@ -20,7 +20,9 @@
 #include "common/ldb/ldb_writer.h"
 #include "common/schema/ledger_entry.h"
 #include "common/schema/ledger_position.h"
+#include "common/snapshot/fetch_progress.h"
 #include "reflector/reflector.h"
+#include "reflector/snapshot_source.h"
 
 namespace ctlstore::reflector {
 
@@ -28,11 +30,16 @@ namespace ctlstore::reflector {
 //
 // It is built anew, in a file of its own (ldb_files.h), when it is damaged (found when it is
 // opened, by a check of all of it after that, or while it is written), when it was made for other
-// families, when its ledger is another one now, or when an operator asks for it. Readers keep the
-// old one until the new one has at least its position; or all of the ledger, where that position
-// means nothing. While the new one is built, `<path>.rebuild` says so, and a start after a crash
-// begins it again; one that was there already when the system failed may be forgotten, where the
-// reason for it does not show again.
+// families, when its ledger is another one now, when the ledger does not reach back to it, or when
+// an operator asks for it. Readers keep the old one until the new one has at least its position; or
+// all of the ledger, where that position means nothing. While the new one is built,
+// `<path>.rebuild` says so, and a start after a crash begins it again; one that was there already
+// when the system failed may be forgotten, where the reason for it does not show again.
+//
+// Where there is a source of snapshots, a new one begins from the newest snapshot, which is fetched
+// into `<path>.fetch/` in the background; from the ledger's beginning where there is none that
+// helps. So does the first one on a host, which is put in place as soon as it is there, as is one
+// for a damaged one that is not further than the snapshot: neither waits for the ledger.
 //
 // Used by one thread, but for info().
 class LocalDatabase : public Reflector::Target {
@@ -53,6 +60,8 @@ class LocalDatabase : public Reflector::Target {
     // What was replaced is removed after this time, in which readers may be opening it.
     absl::Duration keep_old_for = ldb::LdbFiles::kKeepOld;
     Clock* clock = Clock::Real();
+    // Where snapshots come from; may be null. Must outlive the local database.
+    SnapshotSource* snapshots = nullptr;
     // Told of each Apply(), with what was committed by it. May be empty.
     std::function<void(const absl::Status&, absl::Duration, const ldb::LdbWriter::Applied&)>
         on_apply;
@@ -77,6 +86,7 @@ class LocalDatabase : public Reflector::Target {
   absl::Status Idle() override;
   void Rebuild(const std::string& reason, bool another_ledger) override;
   bool rebuilding() const override;
+  bool FetchSnapshot(const std::string& reason) override;
   bool GiveUpRebuild() override;
 
   // How it was after the last of these calls. Thread-safe.
@@ -90,6 +100,13 @@ class LocalDatabase : public Reflector::Target {
     int64_t rebuild_sequence = 0;
     // How often it was put in place anew.
     int64_t rebuilds = 0;
+    // While a snapshot is fetched.
+    absl::optional<snapshot::FetchProgress> fetch;
+    // The snapshot that what readers see began from since the start; empty for none.
+    std::string snapshot_id;
+    // Snapshots that came, and tries in which none did, since the start.
+    int64_t snapshots_fetched = 0;
+    int64_t snapshot_fetches_failed = 0;
   };
   Info info() const;
 

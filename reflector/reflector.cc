@@ -11,6 +11,9 @@
 namespace ctlstore::reflector {
 namespace {
 
+// How soon it is seen that a snapshot is there.
+constexpr absl::Duration kFetchPause = absl::Milliseconds(100);
+
 ReplicationState StateOfReadError(const absl::Status& status) {
   if (HasReason(status, reason::kLedgerPruned)) return ReplicationState::kNeedsSnapshot;
   if (HasReason(status, reason::kLedgerBehind)) return ReplicationState::kLedgerBehind;
@@ -20,6 +23,10 @@ ReplicationState StateOfReadError(const absl::Status& status) {
 ReplicationState StateOfApplyError(const absl::Status& status) {
   if (HasReason(status, reason::kEntryFailed)) return ReplicationState::kEntryFailed;
   if (absl::IsResourceExhausted(status)) return ReplicationState::kDiskFull;
+  if (HasReason(status, reason::kSnapshotNotFound) || HasReason(status, reason::kSnapshotDamaged) ||
+      HasReason(status, reason::kLedgerPruned)) {
+    return ReplicationState::kNeedsSnapshot;
+  }
   if (absl::IsDataLoss(status)) return ReplicationState::kRebuilding;
   return ReplicationState::kLdbUnavailable;
 }
@@ -153,6 +160,7 @@ absl::Duration Reflector::Step() {
   const absl::Duration until_retry = retry_at_ - clock_->SteadyNow();
   if (until_retry > absl::ZeroDuration()) return until_retry;
   absl::Status status = target_->Open();
+  if (HasReason(status, reason::kFetchingSnapshot)) return FetchingSnapshot(status);
   if (!status.ok()) return ApplyFailed(status);
   if (restart_ || target_->generation() != generation_) {
     restart_ = false;
@@ -160,8 +168,11 @@ absl::Duration Reflector::Step() {
     fetcher_.Restart(target_->received_position());
     absl::MutexLock lock(&mutex_);
     state_.applied_sequence = target_->applied_sequence();
-    if (target_->rebuilding() && state_.error.ok()) {
+    const bool fetched = state_.replication == ReplicationState::kFetchingSnapshot;
+    if (target_->rebuilding() && (fetched || state_.error.ok())) {
       SetState(ReplicationState::kRebuilding, absl::OkStatus());
+    } else if (fetched) {
+      SetState(ReplicationState::kCatchingUp, absl::OkStatus());
     }
   }
   LedgerSource::Limits limits;
@@ -219,6 +230,9 @@ void Reflector::ReadFailed(const absl::Status& status) {
   if (diverged) target_->Rebuild(std::string(status.message()), /*another_ledger=*/true);
   const bool given_up =
       HasReason(status, reason::kLedgerPruned) && target_->rebuilding() && target_->GiveUpRebuild();
+  if (!given_up && HasReason(status, reason::kLedgerPruned)) {
+    target_->FetchSnapshot(std::string(status.message()));
+  }
   if (given_up) {
     LOG(WARNING) << "event=ldb_rebuild_given_up ldb=" << options_.ldb_path << " error=\"" << status
                  << "\"";
@@ -249,6 +263,15 @@ absl::Duration Reflector::ApplyFailed(const absl::Status& status) {
     state_.failed_sequence = failed_sequence;
   }
   return pause;
+}
+
+absl::Duration Reflector::FetchingSnapshot(const absl::Status& status) {
+  fetcher_.Pause();
+  restart_ = true;
+  absl::MutexLock lock(&mutex_);
+  state_.caught_up = false;
+  SetState(ReplicationState::kFetchingSnapshot, status);
+  return kFetchPause;
 }
 
 void Reflector::SetState(ReplicationState to, const absl::Status& error) {

@@ -52,10 +52,14 @@ class Reflector {
     // Called every second or so while there is nothing to apply.
     virtual absl::Status Idle() = 0;
 
-    // Begins to build it anew from the ledger's beginning, where that is not under way. With
-    // `another_ledger` the position that it has means nothing to the ledger to be played.
+    // Begins to build it anew, from a snapshot or from the ledger's beginning, where that is not
+    // under way. With `another_ledger` the position that it has means nothing to the ledger to be
+    // played. While a snapshot is fetched, Open() fails with FETCHING_SNAPSHOT.
     virtual void Rebuild(const std::string& reason, bool another_ledger) = 0;
     virtual bool rebuilding() const = 0;
+    // The ledger does not have the entries that come next. Begins to fetch a snapshot, and says
+    // whether there is any place to get one from.
+    virtual bool FetchSnapshot(const std::string& reason) = 0;
     // The ledger's beginning is not there any more. Goes back to what there was where that is good,
     // and says whether it is.
     virtual bool GiveUpRebuild() = 0;
@@ -131,6 +135,7 @@ class Reflector {
   void Succeeded(const LedgerFetcher::Fetched& fetched);
   void ReadFailed(const absl::Status& status);
   absl::Duration ApplyFailed(const absl::Status& status);
+  absl::Duration FetchingSnapshot(const absl::Status& status);
   void SetState(ReplicationState to, const absl::Status& error)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

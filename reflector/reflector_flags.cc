@@ -18,11 +18,13 @@
 #include "common/base/shutdown_signal.h"
 #include "common/ctldb/ctldb_flags.h"
 #include "common/ldb/ldb_flags.h"
+#include "common/object_store/store_flags.h"
 #include "common/rpc/client.h"
 #include "common/rpc/client_flags.h"
 #include "common/rpc/metrics_flags.h"
 #include "common/rpc/server_flags.h"
 #include "common/schema/names.h"
+#include "common/snapshot/snapshot_flags.h"
 #include "reflector/reflector_server.h"
 #include "reflector/upstream_target.h"
 
@@ -294,6 +296,12 @@ absl::StatusOr<ReflectorRunner::Options> ReflectorOptionsFromFlags() {
   absl::StatusOr<std::vector<ReflectorRunner::Ldb>> ldbs = LdbsFromFlags();
   if (!ldbs.ok()) return ldbs.status();
   options.ldbs = *std::move(ldbs);
+  absl::StatusOr<std::vector<snapshot::Location>> snapshots = snapshot::LocationsFromFlags();
+  if (!snapshots.ok()) return snapshots.status();
+  options.snapshots = *std::move(snapshots);
+  absl::StatusOr<object_store::StoreOptions> store = object_store::StoreOptionsFromFlags();
+  if (!store.ok()) return store.status();
+  options.object_store = *std::move(store);
   return options;
 }
 

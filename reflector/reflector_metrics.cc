@@ -182,6 +182,13 @@ rpc::MetricFamilies ReflectorStates::Collect() const {
                                   "How far the one is that is being built; 0 where none is");
   Family skipped = gauge("ctlstore_reflector_skipped_entries",
                          "Entries that were skipped by an operator in this local database");
+  Family fetch_bytes =
+      gauge("ctlstore_reflector_snapshot_fetch_bytes",
+            "What is there of the snapshot that is being fetched; 0 where none is");
+  Family fetch_total = gauge("ctlstore_reflector_snapshot_fetch_total_bytes",
+                             "The size of the snapshot that is being fetched; 0 where none is");
+  Family fetches = counter("ctlstore_reflector_snapshot_fetches_total",
+                           "How often a snapshot was looked for, by outcome");
   Family lines = counter("ctlstore_reflector_changelog_lines_total",
                          "Lines of the changelog, written or lost");
   Family rotations = counter("ctlstore_reflector_changelog_rotations_total",
@@ -224,6 +231,12 @@ rpc::MetricFamilies ReflectorStates::Collect() const {
                             ? Seconds(clock_->Now() - *sample.info.wal.blocked_since)
                             : 0);
     rebuilds.Add(sample, static_cast<double>(sample.info.rebuilds));
+    const snapshot::FetchProgress fetch = sample.info.fetch.value_or(snapshot::FetchProgress());
+    fetch_bytes.Add(sample, static_cast<double>(fetch.bytes_done));
+    fetch_total.Add(sample, static_cast<double>(fetch.bytes_total));
+    fetches.Add(sample, static_cast<double>(sample.info.snapshots_fetched), {{"outcome", "taken"}});
+    fetches.Add(sample, static_cast<double>(sample.info.snapshot_fetches_failed),
+                {{"outcome", "failed"}});
     rebuild_sequence.Add(sample, static_cast<double>(sample.info.rebuild_sequence));
     skipped.Add(sample, static_cast<double>(sample.info.skipped_entries));
     lines.Add(sample, static_cast<double>(sample.changelog.written), {{"outcome", "written"}});
@@ -232,11 +245,13 @@ rpc::MetricFamilies ReflectorStates::Collect() const {
   }
 
   rpc::MetricFamilies families;
-  for (const Family* each : {&state,     &ready,       &applied,  &lag_sequences, &lag,
-                             &behind,    &caught_up,   &failures, &last_success,  &last_caught_up,
-                             &gaps,      &queue,       &upstream, &switches,      &ldb_bytes,
-                             &wal_bytes, &checkpoints, &blocked,  &rebuilds,      &rebuild_sequence,
-                             &skipped,   &lines,       &rotations}) {
+  for (const Family* each :
+       {&state,     &ready,       &applied,     &lag_sequences, &lag,
+        &behind,    &caught_up,   &failures,    &last_success,  &last_caught_up,
+        &gaps,      &queue,       &upstream,    &switches,      &ldb_bytes,
+        &wal_bytes, &checkpoints, &blocked,     &rebuilds,      &rebuild_sequence,
+        &skipped,   &fetch_bytes, &fetch_total, &fetches,       &lines,
+        &rotations}) {
     if (!each->family().metric.empty()) families.push_back(each->family());
   }
   return families;

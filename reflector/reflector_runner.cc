@@ -16,6 +16,7 @@
 #include "reflector/ctldb_source.h"
 #include "reflector/reflector_metrics.h"
 #include "reflector/replication.h"
+#include "reflector/snapshot_places.h"
 #include "reflector/stream_source.h"
 #include "reflector/upstreams.h"
 
@@ -65,6 +66,16 @@ class ReflectorRunner::Impl {
       replication.reflector = options.reflector;
       replication.changelog.path = ldb.changelog_path;
       replication.changelog.max_bytes = options.changelog_max_bytes;
+      if (!options.snapshots.empty()) {
+        SnapshotPlaces::Options places;
+        places.locations = options.snapshots;
+        places.store = options.object_store;
+        places.make_ledger = [options, targets]() -> std::unique_ptr<LedgerSource> {
+          return MakeSource(options, targets).upstreams;
+        };
+        places_.push_back(std::make_unique<SnapshotPlaces>(std::move(places)));
+        replication.database.snapshots = places_.back().get();
+      }
       Source source = MakeSource(options, targets);
       replication.ledger_gaps = std::move(source.ledger_gaps);
       absl::StatusOr<std::unique_ptr<Replication>> created =
@@ -188,6 +199,8 @@ class ReflectorRunner::Impl {
   }
 
   prometheus::Registry registry_;
+  // Used by the replications.
+  std::vector<std::unique_ptr<SnapshotPlaces>> places_;
   // Not changed after Start().
   std::vector<std::unique_ptr<Replication>> replications_;
   ReflectorStates states_;

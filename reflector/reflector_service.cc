@@ -53,6 +53,29 @@ absl::Duration Since(absl::Time begin, absl::Time now) {
   return std::max(now - begin, absl::ZeroDuration());
 }
 
+void ToProto(const snapshot::FetchProgress& progress, v1::SnapshotFetch* proto) {
+  switch (progress.stage) {
+    case snapshot::FetchProgress::Stage::kLooking:
+      proto->set_stage(v1::SnapshotFetch::LOOKING);
+      break;
+    case snapshot::FetchProgress::Stage::kFetching:
+      proto->set_stage(v1::SnapshotFetch::FETCHING);
+      break;
+    case snapshot::FetchProgress::Stage::kChecking:
+      proto->set_stage(v1::SnapshotFetch::CHECKING);
+      break;
+  }
+  proto->set_url(progress.url);
+  proto->set_snapshot_id(progress.id);
+  proto->set_sequence(std::max<int64_t>(progress.sequence, 0));
+  proto->set_bytes_done(progress.bytes_done);
+  proto->set_bytes_total(progress.bytes_total);
+  proto->set_bytes_per_second(progress.bytes_per_second);
+  if (progress.time_left.has_value()) {
+    rpc::ToProto(*progress.time_left, proto->mutable_time_left());
+  }
+}
+
 void ToProto(const LdbStatus& status, absl::Time now, v1::LdbStatus* proto) {
   proto->set_path(status.path);
   proto->set_state(ToProto(status.state));
@@ -78,6 +101,8 @@ void ToProto(const LdbStatus& status, absl::Time now, v1::LdbStatus* proto) {
   proto->set_rebuild_sequence(status.rebuild_sequence);
   proto->set_rebuild_reason(status.rebuild_reason);
   proto->set_changelog_path(status.changelog_path);
+  proto->set_snapshot_id(status.snapshot_id);
+  if (status.fetch.has_value()) ToProto(*status.fetch, proto->mutable_snapshot_fetch());
 }
 
 }  // namespace

@@ -37,6 +37,7 @@ class FakeTarget : public Reflector::Target {
  public:
   absl::Status Open() override {
     absl::MutexLock lock(&mutex);
+    ++opens;
     if (!open_error.ok()) return open_error;
     if (!is_open) {
       is_open = true;
@@ -114,6 +115,14 @@ class FakeTarget : public Reflector::Target {
     absl::MutexLock lock(&mutex);
     return plan;
   }
+  bool FetchSnapshot(const std::string&) override {
+    absl::MutexLock lock(&mutex);
+    if (!has_snapshots) return false;
+    ++fetches;
+    open_error = ErrorWithReason(absl::StatusCode::kUnavailable, reason::kFetchingSnapshot, "soon");
+    is_open = false;
+    return true;
+  }
   bool GiveUpRebuild() override {
     absl::MutexLock lock(&mutex);
     if (!may_give_up) return false;
@@ -140,6 +149,9 @@ class FakeTarget : public Reflector::Target {
   }
 
   mutable absl::Mutex mutex;
+  bool has_snapshots ABSL_GUARDED_BY(mutex) = false;
+  int fetches ABSL_GUARDED_BY(mutex) = 0;
+  int opens ABSL_GUARDED_BY(mutex) = 0;
   absl::Status open_error ABSL_GUARDED_BY(mutex);
   bool is_open ABSL_GUARDED_BY(mutex) = false;
   int64_t applied ABSL_GUARDED_BY(mutex) = 0;
@@ -351,6 +363,36 @@ TEST_F(ReflectorTest, TellsALedgerThatIsBehindOrPrunedAndGoesOnWhenItIsNot) {
   ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
   EXPECT_TRUE(reflector_->Readiness().ok());
   EXPECT_FALSE(target_.rebuilding());
+}
+
+TEST_F(ReflectorTest, APrunedLedgerMakesItFetchASnapshotWhereThereIsAPlaceForOne) {
+  Start();
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
+  {
+    absl::MutexLock lock(&target_.mutex);
+    target_.has_snapshots = true;
+  }
+  source_.Fail(
+      ErrorWithReason(absl::StatusCode::kFailedPrecondition, reason::kLedgerPruned, "pruned"));
+  ASSERT_TRUE(Reaches(ReplicationState::kFetchingSnapshot));
+  // That is no failure, and is not tried again.
+  const int64_t failures = reflector_->state().failures;
+  source_.Fail(absl::OkStatus());
+  source_.Append(1);
+  const auto opens = [&] {
+    absl::MutexLock lock(&target_.mutex);
+    return target_.opens;
+  };
+  const int before = opens();
+  ASSERT_TRUE(Eventually([&] { return opens() >= before + 3; }));
+  EXPECT_EQ(reflector_->state().replication, ReplicationState::kFetchingSnapshot);
+  EXPECT_EQ(reflector_->state().failures, failures);
+  {
+    absl::MutexLock lock(&target_.mutex);
+    EXPECT_EQ(target_.fetches, 1);
+    target_.open_error = absl::OkStatus();
+  }
+  ASSERT_TRUE(Reaches(ReplicationState::kCurrent));
 }
 
 TEST_F(ReflectorTest, AnotherLedgerIsPlayedFromItsBeginning) {

@@ -103,6 +103,8 @@ LdbStatus Replication::Status() const {
   status.rebuild_sequence = info.rebuild_sequence;
   status.rebuild_reason = info.rebuild_reason;
   status.changelog_path = options_.changelog.path;
+  if (state.replication == ReplicationState::kFetchingSnapshot) status.fetch = info.fetch;
+  status.snapshot_id = info.snapshot_id;
   return status;
 }
 

@@ -23,8 +23,6 @@
 #include "common/rpc/server_flags.h"
 #include "common/snapshot/snapshot_flags.h"
 #include "reflector/reflector_flags.h"
-#include "supervisor/reflector_copy.h"
-#include "supervisor/supervisor_metrics.h"
 #include "supervisor/supervisor_server.h"
 
 ABSL_FLAG(int64_t, snapshot_interval_s, 300,
@@ -90,7 +88,19 @@ absl::Status CheckDestinations(const std::vector<snapshot::Location>& destinatio
   return absl::OkStatus();
 }
 
-absl::Status ReadSnapshotFlags(Supervisor::Options* options) {
+int FailStart(const absl::Status& status) {
+  LOG(ERROR) << "event=start_failed service=supervisor error=\"" << status.ToString() << "\"";
+  return kStartError;
+}
+
+int FailFlags(const absl::Status& status) {
+  LOG(ERROR) << "event=bad_flags error=\"" << status.message() << "\"";
+  return kUsageError;
+}
+
+}  // namespace
+
+absl::Status ReadSupervisorFlags(Supervisor::Options* options) {
   const int64_t interval = absl::GetFlag(FLAGS_snapshot_interval_s);
   const int64_t count = absl::GetFlag(FLAGS_snapshot_keep_count);
   const int64_t hours = absl::GetFlag(FLAGS_snapshot_keep_hours);
@@ -122,20 +132,8 @@ absl::Status ReadSnapshotFlags(Supervisor::Options* options) {
   return absl::OkStatus();
 }
 
-int FailStart(const absl::Status& status) {
-  LOG(ERROR) << "event=start_failed service=supervisor error=\"" << status.ToString() << "\"";
-  return kStartError;
-}
-
-int FailFlags(const absl::Status& status) {
-  LOG(ERROR) << "event=bad_flags error=\"" << status.message() << "\"";
-  return kUsageError;
-}
-
-}  // namespace
-
-absl::StatusOr<SupervisorFlags> SupervisorFlagsFromFlags() {
-  SupervisorFlags flags;
+absl::StatusOr<SupervisorRunner::Options> SupervisorOptionsFromFlags() {
+  SupervisorRunner::Options flags;
   absl::StatusOr<reflector::ReflectorRunner::Options> reflector =
       reflector::ReflectorOptionsFromFlags();
   if (!reflector.ok()) return reflector.status();
@@ -143,7 +141,7 @@ absl::StatusOr<SupervisorFlags> SupervisorFlagsFromFlags() {
   if (flags.reflector.ldbs.size() != 1) {
     return InvalidFlag("ldbs", "a supervisor keeps one local database; name it with --ldb");
   }
-  absl::Status status = ReadSnapshotFlags(&flags.supervisor);
+  absl::Status status = ReadSupervisorFlags(&flags.supervisor);
   if (!status.ok()) return status;
   absl::StatusOr<std::vector<snapshot::Location>> destinations = snapshot::LocationsFromFlags();
   if (!destinations.ok()) return destinations.status();
@@ -165,44 +163,33 @@ int RunSupervisor() {
   // Never destroyed: its thread waits for signals until the process ends.
   static ShutdownSignal* const shutdown = new ShutdownSignal;
 
-  const absl::StatusOr<SupervisorFlags> flags = SupervisorFlagsFromFlags();
-  if (!flags.ok()) return FailFlags(flags.status());
+  const absl::StatusOr<SupervisorRunner::Options> options = SupervisorOptionsFromFlags();
+  if (!options.ok()) return FailFlags(options.status());
   const absl::StatusOr<rpc::ServerOptions> listen = rpc::ServerOptionsFromFlags(kDefaultListen);
   if (!listen.ok()) return FailFlags(listen.status());
-  const absl::StatusOr<absl::optional<rpc::HttpServer::Options>> metrics_options =
+  const absl::StatusOr<absl::optional<rpc::HttpServer::Options>> metrics =
       rpc::MetricsOptionsFromFlags();
-  if (!metrics_options.ok()) return FailFlags(metrics_options.status());
+  if (!metrics.ok()) return FailFlags(metrics.status());
 
-  absl::StatusOr<std::unique_ptr<reflector::ReflectorRunner>> runner =
-      reflector::ReflectorRunner::Start(flags->reflector);
+  absl::StatusOr<std::unique_ptr<SupervisorRunner>> runner = SupervisorRunner::Start(*options);
   if (!runner.ok()) return FailStart(runner.status());
-  const ReflectorCopy copy(runner->get());
-  SupervisorMetrics metrics((*runner)->registry());
-  absl::StatusOr<std::unique_ptr<Supervisor>> supervisor = Supervisor::Start(
-      flags->supervisor,
-      [&](const snapshot::Location& location) {
-        return object_store::OpenStore(location.store, flags->store);
-      },
-      &copy, &metrics);
-  if (!supervisor.ok()) return FailStart(supervisor.status());
   absl::StatusOr<std::unique_ptr<SupervisorServer>> server =
-      SupervisorServer::Start(*listen, supervisor->get(), (*runner)->registry());
+      SupervisorServer::Start(*listen, (*runner)->control(), (*runner)->registry());
   if (!server.ok()) return FailStart(server.status());
   LOG(INFO) << "event=supervisor_started listen=" << absl::StrJoin((*server)->addresses(), ",")
-            << " ldb=" << flags->supervisor.taker.ldb_path << " destinations="
-            << absl::StrJoin(flags->supervisor.destinations, ",",
+            << " ldb=" << options->supervisor.taker.ldb_path << " destinations="
+            << absl::StrJoin(options->supervisor.destinations, ",",
                              [](std::string* out, const snapshot::Location& location) {
                                absl::StrAppend(out, location.ToString());
                              });
-  if (metrics_options->has_value()) {
-    const absl::StatusOr<std::string> address = (*runner)->ServeMetrics(**metrics_options);
+  if (metrics->has_value()) {
+    const absl::StatusOr<std::string> address = (*runner)->ServeMetrics(**metrics);
     if (!address.ok()) return FailStart(address.status());
   }
   shutdown->Wait();
   // Calls that wait for a snapshot end by this.
-  (*supervisor)->RequestStop();
+  (*runner)->RequestStop();
   (*server)->Shutdown(rpc::ShutdownGraceFromFlags());
-  (*supervisor)->Stop();
   (*runner)->Stop();
   LOG(INFO) << "event=supervisor_stopped";
   return 0;

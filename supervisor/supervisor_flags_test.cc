@@ -43,7 +43,7 @@ class SupervisorFlagsTest : public ::testing::Test {
   }
 
   static void ExpectRefused(const std::string& flag) {
-    const auto flags = SupervisorFlagsFromFlags();
+    const auto flags = SupervisorOptionsFromFlags();
     EXPECT_TRUE(absl::IsInvalidArgument(flags.status())) << flags.status();
     EXPECT_THAT(std::string(flags.status().message()), HasSubstr("--" + flag));
   }
@@ -53,7 +53,7 @@ class SupervisorFlagsTest : public ::testing::Test {
 };
 
 TEST_F(SupervisorFlagsTest, DefaultsAreThoseOfTheClasses) {
-  const auto flags = SupervisorFlagsFromFlags();
+  const auto flags = SupervisorOptionsFromFlags();
   ASSERT_TRUE(flags.ok()) << flags.status();
   const Supervisor::Options defaults;
   EXPECT_EQ(flags->supervisor.interval, defaults.interval);
@@ -69,7 +69,7 @@ TEST_F(SupervisorFlagsTest, DefaultsAreThoseOfTheClasses) {
 
 TEST_F(SupervisorFlagsTest, ItsReflectorBeginsFromWhatIsInTheDestinations) {
   absl::SetFlag(&FLAGS_families, "fam");
-  const auto flags = SupervisorFlagsFromFlags();
+  const auto flags = SupervisorOptionsFromFlags();
   ASSERT_TRUE(flags.ok()) << flags.status();
   ASSERT_THAT(flags->supervisor.destinations, SizeIs(2));
   EXPECT_EQ(flags->supervisor.destinations[1].ToString(), "s3://bucket/b");
@@ -87,7 +87,7 @@ TEST_F(SupervisorFlagsTest, TakesWhatTheFlagsSay) {
   absl::SetFlag(&FLAGS_snapshot_compression_level, 9);
   absl::SetFlag(&FLAGS_snapshot_threads, 2);
   absl::SetFlag(&FLAGS_snapshot_work_path, "/work/here");
-  const auto flags = SupervisorFlagsFromFlags();
+  const auto flags = SupervisorOptionsFromFlags();
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->supervisor.interval, absl::ZeroDuration());
   EXPECT_EQ(flags->supervisor.retention.count, 3);

@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/object_store/file_store.h"
 #include "common/object_store/http_store.h"
+#include "common/object_store/s3_store.h"
 
 namespace ctlstore::object_store {
 
@@ -17,9 +18,9 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const StoreUrl& url,
     case StoreUrl::Kind::kHttp:
       return std::make_unique<HttpStore>(url, options);
     case StoreUrl::Kind::kS3:
-      break;
+      return OpenS3Store(url, options);
   }
-  return absl::UnimplementedError(absl::StrCat(url.ToString(), ": cannot be opened yet"));
+  return absl::InvalidArgumentError(absl::StrCat(url.ToString(), ": is no kind of store"));
 }
 
 }  // namespace ctlstore::object_store

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/optional.h"
 
@@ -27,6 +28,19 @@ struct FetchProgress {
   // nullopt where nothing can be said.
   absl::optional<absl::Duration> time_left;
 };
+
+// "looking", "fetching", "checking".
+inline absl::string_view FetchStageName(FetchProgress::Stage stage) {
+  switch (stage) {
+    case FetchProgress::Stage::kLooking:
+      return "looking";
+    case FetchProgress::Stage::kFetching:
+      return "fetching";
+    case FetchProgress::Stage::kChecking:
+      return "checking";
+  }
+  return "unknown";
+}
 
 }  // namespace ctlstore::snapshot
 

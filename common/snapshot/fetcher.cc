@@ -207,6 +207,10 @@ class Fetch {
       return NotFound(
           absl::StrCat("it has ", Named(manifest->families), " and not ", Named(families_)));
     }
+    if (!any && options_.accept) {
+      const absl::Status accepted = options_.accept(manifest->position);
+      if (!accepted.ok()) return NotFound(accepted.message());
+    }
     if (damaged_files_.count(manifest->object_sha256) > 0) {
       return Damaged("it is the same as one that is damaged");
     }

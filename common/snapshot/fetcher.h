@@ -34,6 +34,9 @@ struct FetchOptions {
   int64_t above_sequence = -1;
   // Snapshots that are of no use, as FetchedSnapshot::key has them.
   std::set<std::string> excluded;
+  // Asked before a folder's snapshot is fetched; where it is not OK, that one is gone over, with
+  // what it says in the log. May be empty.
+  std::function<absl::Status(const LedgerPosition&)> accept;
   // Ranges of one object that are fetched at the same time; each takes two chunks of memory.
   int parallel_ranges = 4;
   // How much room the file system must have left when all is there.
