@@ -69,6 +69,7 @@ absl::StatusOr<DigestedTable> DigestTable(sqlite::Database* database,
     if (!rows.ok()) return rows.status();
     TableDigest digest(**definition);
     table.rows = 0;
+    table.sorted = order == OrderedRows::Order::kSorted;
     while (true) {
       absl::Status status = (*rows)->Next();
       if (!status.ok()) return status;

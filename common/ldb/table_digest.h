@@ -39,6 +39,9 @@ struct DigestedTable {
   int64_t rows = 0;
   // 32 bytes; empty where the table has no key, and so no order.
   std::string digest;
+  // The index of the key had them in another order, and they were sorted: it is damaged, or made
+  // for another order of texts.
+  bool sorted = false;
 };
 
 // Reads all rows of a table that is there. To be called in a transaction, over a connection as

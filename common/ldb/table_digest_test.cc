@@ -68,6 +68,7 @@ TEST_F(TableDigestTest, TheWayOfKeepingTheRowsMakesNoDifference) {
                           " COLLATE NOCASE, \"v\" INTEGER, PRIMARY KEY(k)) WITHOUT ROWID;"}) {
     const DigestedTable table = Digested(absl::StrCat(kColumns, sql, kRows));
     EXPECT_EQ(table.digest, expected) << sql;
+    EXPECT_FALSE(table.sorted) << sql;
     EXPECT_EQ(table.rows, 5000);
   }
   const DigestedTable other =
@@ -75,6 +76,24 @@ TEST_F(TableDigestTest, TheWayOfKeepingTheRowsMakesNoDifference) {
                             "; UPDATE fam___tbl SET v = v + 1 WHERE k = 'Key4711'"));
   EXPECT_EQ(other.rows, 5000);
   EXPECT_NE(other.digest, expected);
+}
+
+TEST_F(TableDigestTest, AnIndexOutOfOrderMakesNoDifferenceButIsTold) {
+  constexpr char kRows[] = "INSERT INTO fam___tbl VALUES ('a', 1), ('B', 2), ('c', 3);";
+  const DigestedTable expected = Digested(absl::StrCat(
+      "CREATE TABLE fam___tbl (\"k\" VARCHAR(191), \"v\" INTEGER, PRIMARY KEY(k));", kRows));
+  EXPECT_FALSE(expected.sorted);
+  Digested(
+      absl::StrCat("CREATE TABLE fam___tbl (\"k\" VARCHAR(191) COLLATE NOCASE, \"v\" INTEGER, "
+                   "PRIMARY KEY(k));",
+                   kRows, "PRAGMA writable_schema=ON;",
+                   "UPDATE sqlite_schema SET sql = replace(sql, 'COLLATE NOCASE', '')"));
+  auto again = OpenPlain(folder_.Path("ldb1.db"));
+  const absl::StatusOr<DigestedTable> table = DigestTable(again.get(), "fam___tbl");
+  ASSERT_TRUE(table.ok()) << table.status();
+  EXPECT_TRUE(table->sorted);
+  EXPECT_EQ(table->digest, expected.digest);
+  EXPECT_EQ(table->rows, 3);
 }
 
 TEST_F(TableDigestTest, ATableWithoutAKeyHasNoDigest) {

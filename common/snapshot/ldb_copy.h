@@ -25,9 +25,16 @@ struct LdbCopy {
   int64_t file_bytes = 0;
 };
 
-// Copies the LDB at `ldb_path` as it is at one moment to a new file at `copy_path`, without free
-// pages and without a WAL, and checks the copy (SQLite's quick_check, and each table's rows against
-// the original's). Only reads the LDB: who writes it goes on, and cannot empty the WAL meanwhile.
+// Copies the LDB at `ldb_path` as it is at one moment to a file at `copy_path`, in the place of one
+// that is there, without free pages and with nothing beside it. Only reads the LDB: who writes it
+// goes on, and cannot empty the WAL meanwhile. Works for files of the Go ctlstore too. Takes some
+// 40 MB of memory.
+//
+// Meanwhile another thread reads each table of the original, in the same state, in the order of its
+// keys: this gives the digests, and finds keys that lead to no row. The copy is checked as a file
+// (SQLite's quick_check, table by table) and against the original (its position, families, and how
+// many rows each table and its index have); its rows are not read once more, which would take as
+// long as all else.
 // The file may not be on the disk yet when this returns; after an error there is none.
 //   NOT_FOUND            there is no LDB.
 //   FAILED_PRECONDITION  the LDB has skipped ledger entries, so it is not what the ctldb is; or it

@@ -166,7 +166,7 @@ void ReadTables(ObjectReader* root, Manifest* manifest, absl::Status* status) {
     table.family = reader.Text("family");
     table.table = reader.Text("table");
     table.rows = reader.Number("rows", kAnyNumber);
-    table.digest = reader.Bytes("digest", kSha256Bytes);
+    table.digest = reader.Bytes("digest", kSha256Bytes, /*may_be_empty=*/true);
     manifest->tables.push_back(std::move(table));
   });
 }

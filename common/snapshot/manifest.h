@@ -36,10 +36,12 @@ struct Chunk {
 };
 
 struct TableSummary {
+  // Empty where the table is none of a family's.
   std::string family;
   std::string table;
   int64_t rows = 0;
-  // As `ctlstore verify` shows it: 32 bytes, of the definition and the rows.
+  // As `ctlstore verify` shows it: 32 bytes, of the definition and the rows. Empty where the table
+  // has no key.
   std::string digest;
 };
 
