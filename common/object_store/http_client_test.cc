@@ -38,6 +38,10 @@ class HttpClientTest : public ::testing::Test {
   }
   void TearDown() override {
     client_.reset();
+    {
+      absl::MutexLock lock(&mutex_);
+      for (const HttpServer::Respond& respond : waiting_) respond(rpc::HttpResponse());
+    }
     server_->Shutdown(absl::Seconds(10));
   }
 
