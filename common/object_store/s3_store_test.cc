@@ -4,7 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
+#include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -16,9 +17,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "common/object_store/testing/s3_server.h"
+#include "common/rpc/http_server.h"
 #include "common/rpc/testing/certificates.h"
 #include "common/rpc/testing/tcp_proxy.h"
 #include "common/schema/errors.h"
@@ -373,6 +374,50 @@ TEST_F(S3StoreTest, ErrorsHaveCodesOfTheirOwn) {
     EXPECT_EQ(store_->Put("x", "y", {}).code(), code) << fault;
     EXPECT_EQ(server_->TakeRequests().size(), 1u) << fault;
   }
+}
+
+TEST_F(S3StoreTest, BytesThatArrivedWrongArePutAgain) {
+  const std::string wrong = R"("status": 200, "body": "",
+                               "headers": {"etag": "\"5d41402abc4b2a76b9719d911017c592\""})";
+  server_->AddFault(absl::StrCat(R"({"method": "PUT", )", wrong, "}"));
+  EXPECT_EQ(store_->Put("x", "y", {}), absl::OkStatus());
+  EXPECT_EQ(server_->TakeRequests().size(), 2u);
+  server_->AddFault(absl::StrCat(R"({"method": "PUT", "times": 5, )", wrong, "}"));
+  const absl::Status status = store_->Put("x", "y", {});
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("other bytes than were sent"));
+
+  const std::string contents = RandomBytes(300000);
+  server_->AddFault(absl::StrCat(R"({"method": "PUT", "contains": "partNumber=2&", )", wrong, "}"));
+  EXPECT_EQ(store_->PutFile("big", WriteFile("big", contents), {}), absl::OkStatus());
+  EXPECT_TRUE(*ReadAll(store_.get(), "big") == contents);
+}
+
+TEST_F(S3StoreTest, CredentialsThatExpiredAreFetchedAgain) {
+  std::atomic<int> asked{0};
+  rpc::HttpServer::Options options;
+  options.listen = "127.0.0.1:0";
+  absl::StatusOr<std::unique_ptr<rpc::HttpServer>> role = rpc::HttpServer::Start(
+      options, [&](const rpc::HttpRequest&, rpc::HttpServer::Respond respond) {
+        ++asked;
+        rpc::HttpResponse response;
+        response.body = absl::StrCat(R"({"AccessKeyId": ")", server_->access_key_id(),
+                                     R"(", "SecretAccessKey": ")", server_->secret_access_key(),
+                                     R"(", "Expiration": "2999-01-01T00:00:00Z"})");
+        respond(response);
+      });
+  ASSERT_TRUE(role.ok()) << role.status();
+  environment_.erase("AWS_ACCESS_KEY_ID");
+  environment_.erase("AWS_SECRET_ACCESS_KEY");
+  environment_["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://" + (*role)->address();
+  store_ = Open("");
+  ASSERT_EQ(store_->Put("x", "y", {}), absl::OkStatus());
+  ASSERT_EQ(store_->Put("x", "y", {}), absl::OkStatus());
+  EXPECT_EQ(asked.load(), 1);
+  server_->AddFault(R"({"status": 400, "code": "ExpiredToken"})");
+  EXPECT_EQ(store_->Put("x", "y", {}), absl::OkStatus());
+  EXPECT_EQ(asked.load(), 2);
+  (*role)->Shutdown(absl::Seconds(10));
 }
 
 TEST_F(S3StoreTest, RedirectsNameTheRegion) {
