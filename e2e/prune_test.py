@@ -144,7 +144,7 @@ class PruneTest(E2eTestCase):
         faults: Dict[str, Callable[[], Any]] = {
             "another SHA-256": flip,
             "bytes": lambda: object_path.write_bytes(whole[:-1]),
-            "no ": object_path.unlink,
+            "No such file": object_path.unlink,
             "another ledger": other_ledger,
             "there is no snapshot": lambda: shutil.rmtree(far.path),
         }
