@@ -265,7 +265,7 @@ class DevSystem::Impl {
     server_options.listen = {options.supervisor_listen};
     absl::StatusOr<std::unique_ptr<supervisor::SupervisorServer>> server =
         supervisor::SupervisorServer::Start(server_options, supervisor_->control(),
-                                            supervisor_->registry());
+                                            supervisor_->reflector(), supervisor_->registry());
     if (!server.ok()) {
       return NameFlag(server.status(), options.supervisor_listen, "supervisor_listen");
     }

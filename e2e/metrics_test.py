@@ -95,9 +95,21 @@ class MetricsTest(E2eTestCase):
                 f"--executive={cluster.executives[0].address}",
                 f"--writer_secret_file={secret_file}",
             ),
+            self._start(
+                "supervisor",
+                f"--ctldb={cluster.ctldb.url}",
+                f"--ldb={self.folder / 'supervisor.db'}",
+                f"--snapshot_urls=file://{self.folder / 'snapshots'}",
+                "--listen=127.0.0.1:0",
+            ),
         ):
             address = metrics_address(process)
             wait_until(lambda: http_get(address, "/readyz")[0] == 200, "it is ready")
+            if process.name == "supervisor":
+                wait_until(
+                    lambda: "ctlstore_supervisor_last_sequence" in families(address),
+                    "a snapshot is taken",
+                )
             found[process.name] = families(address)
         documented = set(re.findall(r"^\| `([a-z_]+)` \|", REFERENCE.read_text(), re.MULTILINE))
         for name, names in found.items():

@@ -11,7 +11,13 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import grpc
 from ctlstore.v1 import executive_pb2 as ex
-from ctlstore.v1 import executive_pb2_grpc, sidecar_pb2, sidecar_pb2_grpc
+from ctlstore.v1 import (
+    executive_pb2_grpc,
+    sidecar_pb2,
+    sidecar_pb2_grpc,
+    supervisor_pb2,
+    supervisor_pb2_grpc,
+)
 
 from harness.case import E2eTestCase
 from harness.certificates import Authority
@@ -22,7 +28,13 @@ from harness.client import (
     failure_of,
     open_channel,
 )
-from harness.cluster import Executive, binary, by_own_binary, tcp_address
+from harness.cluster import (
+    Executive,
+    binary,
+    by_own_binary,
+    tcp_address,
+    wait_until_serving,
+)
 from harness.curl import curl, writer_headers
 from harness.process import Process
 from harness.reflection import check_health, list_services
@@ -122,6 +134,14 @@ def every_sidecar_rpc() -> List[Rpc]:
         Rpc("GetTable", sidecar_pb2.SidecarGetTableRequest(family="fam", table="rows"), "reader"),
         Rpc("ListTables", sidecar_pb2.SidecarListTablesRequest(), "reader"),
         Rpc("GetStatus", sidecar_pb2.GetStatusRequest(), "reader"),
+    ]
+
+
+def every_supervisor_rpc() -> List[Rpc]:
+    return [
+        Rpc("TakeSnapshot", supervisor_pb2.TakeSnapshotRequest(), "admin"),
+        Rpc("ListSnapshots", supervisor_pb2.ListSnapshotsRequest(), "reader"),
+        Rpc("GetStatus", supervisor_pb2.GetSupervisorStatusRequest(), "reader"),
     ]
 
 
@@ -234,6 +254,11 @@ class SecurityTest(E2eTestCase):
         services = {
             "executive": [f"--ctldb=sqlite://{self.folder}/ctldb.db", "--http_port=0"],
             "sidecar": [f"--ldb={self.folder}/ldb.db", "--http_port=0"],
+            "supervisor": [
+                f"--ctldb=sqlite://{self.folder}/ctldb.db",
+                f"--ldb={self.folder}/supervisor.db",
+                f"--snapshot_urls=file://{self.folder}/snapshots",
+            ],
         }
         for service, own in services.items():
             flags = [*own, "--listen=0.0.0.0:0"]
@@ -380,6 +405,53 @@ class SecurityTest(E2eTestCase):
                     for rpc in rpcs:
                         with self.subTest(address=address, method=rpc.method, metadata=metadata):
                             self.assertEqual(outcome(stub, rpc, metadata), wanted)
+        self.assert_nothing_secret_in_logs()
+
+    def test_every_supervisor_rpc_against_each_role(self) -> None:
+        cluster = self.start_cluster(hosts=0)
+        cluster.client().create_family("fam")
+        cluster.client().create_table(table("fam", "rows", [("id", "integer")], ["id"]))
+        pair = self.authority.for_server()
+        socket = f"unix:{self.socket_folder}/guarded-supervisor.sock"
+        places = self.folder / "snapshots"
+        supervisor = self.start_process(
+            "supervisor",
+            f"--ctldb={cluster.ctldb.url}",
+            f"--ldb={self.folder}/supervisor/ldb.db",
+            f"--snapshot_urls=file://{places}",
+            "--snapshot_interval_s=0",
+            f"--listen={socket},127.0.0.1:0",
+            f"--tls_cert_file={pair.cert}",
+            f"--tls_key_file={pair.key}",
+            *self.token_flags(),
+        )
+        wait_until_serving(supervisor, socket)
+        rpcs = every_supervisor_rpc()
+        service = supervisor_pb2.DESCRIPTOR.services_by_name["Supervisor"]
+        self.assertEqual(sorted(rpc.method for rpc in rpcs), sorted(service.methods_by_name))
+        no_role = ("UNAUTHENTICATED", "NO_ROLE")
+        role_missing = ("PERMISSION_DENIED", "ROLE_MISSING")
+        for address, credentials in (
+            (tcp_address(supervisor), self.authority.credentials()),
+            (socket, None),
+        ):
+            with open_channel(address, credentials) as channel:
+                stub = supervisor_pb2_grpc.SupervisorStub(channel)
+                for metadata, admin, reader in (
+                    ((), no_role, no_role),
+                    (bearer(WRONG_TOKEN), no_role, no_role),
+                    (bearer(READER_TOKEN), role_missing, ("OK", "")),
+                    (bearer(ADMIN_TOKEN), ("OK", ""), ("OK", "")),
+                ):
+                    for rpc in rpcs:
+                        wanted = admin if rpc.role == "admin" else reader
+                        with self.subTest(address=address, method=rpc.method, metadata=metadata):
+                            self.assertEqual(outcome(stub, rpc, metadata), wanted)
+                self.assertIn("ctlstore.v1.Supervisor", list_services(channel))
+        # One for each time that an admin asked.
+        manifests = [path for path in places.glob("*.json") if path.name != "index.json"]
+        self.assertEqual(len(manifests), 2)
+        self.assertEqual(supervisor.terminate(), 0)
         self.assert_nothing_secret_in_logs()
 
     def test_clients_known_by_certificate(self) -> None:

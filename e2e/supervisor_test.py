@@ -40,7 +40,9 @@ EVERY_SECOND = ("--snapshot_interval_s=1", "--snapshot_keep_count=1000")
 # So hard that it takes its time.
 SLOWLY = ("--snapshot_compression_level=19", "--snapshot_threads=1")
 
-FAILED = 1  # the commands' exit status
+# The commands' exit statuses.
+FAILED = 1
+UNAVAILABLE = 5
 
 
 class SupervisorTest(E2eTestCase):
@@ -53,30 +55,31 @@ class SupervisorTest(E2eTestCase):
         self._unpacked = 0
 
     def test_each_snapshot_of_a_busy_ledger_is_a_state_of_it(self) -> None:
-        for compression in ("zstd", "gzip"):
-            with self.subTest(compression):
-                places = [SnapshotFolder(self.folder / compression / name) for name in "ab"]
-                cluster = self.start_cluster(hosts=0)
-                load = Load(cluster, writers=2)
-                cluster.add_supervisor(
-                    [place.url for place in places],
-                    [*EVERY_SECOND, f"--snapshot_compression={compression}"],
-                )
-                load.start()
-                for place in places:
-                    wait_until(lambda place=place: len(place.ids()) >= 4, "snapshots come")
-                load.stop()
-                states = States()
-                for place in places:
-                    for snapshot_id in place.ids():
-                        manifest = self._look(place, snapshot_id, states)
-                        self.assertEqual(manifest["compression"], compression)
-                # In both of them the same ones, but for the last moment.
-                self.assertGreaterEqual(len(set(places[0].ids()) & set(places[1].ids())), 3)
-                self.assertGreaterEqual(
-                    states.assert_from(cluster.ctldb.snapshot().ledger), 4
-                )
-                cluster.stop()
+        self._snapshots_are_states("zstd")
+
+    def test_each_snapshot_of_a_busy_ledger_is_a_state_of_it_with_gzip(self) -> None:
+        self._snapshots_are_states("gzip")
+
+    def _snapshots_are_states(self, compression: str) -> None:
+        cluster = self.start_cluster(hosts=0)
+        load = Load(cluster, writers=2)
+        cluster.add_supervisor(
+            [place.url for place in self.places],
+            [*EVERY_SECOND, f"--snapshot_compression={compression}"],
+        )
+        load.start()
+        for place in self.places:
+            wait_until(lambda place=place: len(place.ids()) >= 4, "snapshots come")
+        load.stop()
+        states = States()
+        for place in self.places:
+            for snapshot_id in place.ids():
+                manifest = self._look(place, snapshot_id, states)
+                self.assertEqual(manifest["compression"], compression)
+        # In both of them the same ones, but for the last moment.
+        first, second = (set(place.ids()) for place in self.places)
+        self.assertGreaterEqual(len(first & second), 3)
+        self.assertGreaterEqual(states.assert_from(cluster.ctldb.snapshot().ledger), 4)
 
     def test_replication_never_pauses(self) -> None:
         cluster = self.start_cluster(hosts=0)
@@ -132,10 +135,12 @@ class SupervisorTest(E2eTestCase):
         self.assertEqual(result.returncode, FAILED, result.stderr)
         told = json.loads(result.stdout)
         self.assertEqual([d["ok"] for d in told["destinations"]], [False, True])
-        self.assertEqual(good.ids()[0], told["snapshot"]["id"])
+        self.assertEqual(set(good.ids()), {answer.snapshot.id, told["snapshot"]["id"]})
         status = supervisor.client.status()
         self.assertEqual([d.failures for d in status.destinations], [2, 0])
-        self.assertIn("status", " ".join(self._command(supervisor, "status", "supervisor").args))
+        shown = self._command(supervisor, "status", "supervisor")
+        self.assertEqual(shown.returncode, UNAVAILABLE, shown.stderr)
+        self.assertIn(good.ids()[0][:20], shown.stdout)
         samples = scrape(metrics_address(supervisor.process))
         for place, outcome in ((bad, "failed"), (good, "ok")):
             name = f'{{destination="{place.url}",outcome="{outcome}"}}'
@@ -145,8 +150,8 @@ class SupervisorTest(E2eTestCase):
         answer = supervisor.client.take_snapshot()
         self.assertEqual([d.error for d in answer.destinations], ["", ""])
         for place in self.places:
-            self.assertEqual(place.ids()[0], answer.snapshot.id)
-            self.assertEqual(supervisor.leftovers(), [])
+            self.assertIn(answer.snapshot.id, place.ids())
+        self.assertEqual(supervisor.leftovers(), [])
 
     def test_a_place_that_hangs_does_not_stop_the_others(self) -> None:
         server = S3Server(self.folder / "s3", self.folder)
@@ -266,10 +271,13 @@ class SupervisorTest(E2eTestCase):
             gunzipped = self._new_path()
             with gzip.open(packed) as source:
                 gunzipped.write_bytes(source.read())
-            for path in (gunzipped, plain):
+            # SQLite leaves files beside what it opens.
+            copied = self._new_path()
+            copied.write_bytes(plain.read_bytes())
+            self._assert_checksum(packed, hashlib.sha1(gunzipped.read_bytes()).hexdigest())
+            for path in (gunzipped, copied):
                 found = states.look_at_copy(path, str(path))
                 self.assertEqual(found, answer.snapshot.sequence)
-            self._assert_checksum(packed, hashlib.sha1(gunzipped.read_bytes()).hexdigest())
         states.assert_from(cluster.ctldb.snapshot().ledger)
 
     def test_the_program_takes_and_shows_snapshots(self) -> None:

@@ -155,7 +155,7 @@ absl::StatusOr<std::shared_ptr<const TakenSnapshot>> SnapshotTaker::Encode(
   auto taken = std::make_shared<TakenSnapshot>(std::move(manifest));
   for (const snapshot::EncodeOptions& object : options_.objects) {
     TakenSnapshot::Object made;
-    made.path = Path(absl::StrCat(taken->id(), ObjectSuffix(object.compression)));
+    made.path = Path(snapshot::SnapshotObjectName(taken->id(), object.compression));
     absl::StatusOr<snapshot::EncodedObject> encoded =
         snapshot::EncodeObject(copy_path, made.path, object, options_.cancelled);
     if (!encoded.ok()) {

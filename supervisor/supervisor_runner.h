@@ -36,6 +36,7 @@ class SupervisorRunner {
   SupervisorRunner& operator=(const SupervisorRunner&) = delete;
 
   SupervisorControl* control() { return supervisor_.get(); }
+  reflector::ReflectorControl* reflector() { return reflector_.get(); }
   // The reflector's and the supervisor's metrics.
   prometheus::Registry* registry() { return reflector_->registry(); }
   // As ReflectorRunner::ServeMetrics().

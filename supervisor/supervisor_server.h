@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/rpc/server.h"
+#include "reflector/reflector_control.h"
 #include "supervisor/supervisor_control.h"
 
 namespace prometheus {
@@ -18,15 +19,16 @@ class Registry;
 
 namespace ctlstore::supervisor {
 
-// Serves the Supervisor API (supervisor_service.h) from Start() until Shutdown() or its
-// destruction. The health service says that it serves while a snapshot can be taken. Thread-safe.
+// Serves the Supervisor API (supervisor_service.h), and the Reflector API for the supervisor's own
+// copy, from Start() until Shutdown() or its destruction. The health service says that it serves
+// while a snapshot can be taken. Thread-safe.
 class SupervisorServer {
  public:
-  // The control and the registry, which gets the metrics of the calls, must outlive the server.
+  // The controls and the registry, which gets the metrics of the calls, must outlive the server.
   // Errors as rpc::Server::Start().
-  static absl::StatusOr<std::unique_ptr<SupervisorServer>> Start(const rpc::ServerOptions& options,
-                                                                 SupervisorControl* control,
-                                                                 prometheus::Registry* registry);
+  static absl::StatusOr<std::unique_ptr<SupervisorServer>> Start(
+      const rpc::ServerOptions& options, SupervisorControl* supervisor,
+      reflector::ReflectorControl* reflector, prometheus::Registry* registry);
   ~SupervisorServer();
   SupervisorServer(const SupervisorServer&) = delete;
   SupervisorServer& operator=(const SupervisorServer&) = delete;

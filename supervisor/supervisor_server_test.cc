@@ -22,7 +22,9 @@
 #include "common/rpc/proto_conversion.h"
 #include "common/rpc/status_conversion.h"
 #include "common/schema/errors.h"
+#include "ctlstore/v1/reflector.grpc.pb.h"
 #include "ctlstore/v1/supervisor.grpc.pb.h"
+#include "reflector/reflector_control.h"
 
 namespace ctlstore::supervisor {
 namespace {
@@ -76,6 +78,19 @@ class FakeControl : public SupervisorControl {
   std::vector<OnTaken> waiting_ ABSL_GUARDED_BY(mutex_);
 };
 
+// A reflector that writes down what it is asked to do.
+class FakeReflector : public reflector::ReflectorControl {
+ public:
+  std::vector<reflector::LdbStatus> Status() const override { return {reflector::LdbStatus()}; }
+  absl::Status SkipEntry(absl::string_view, int64_t) override { return absl::OkStatus(); }
+  absl::Status Rebuild(absl::string_view) override {
+    ++rebuilds;
+    return absl::OkStatus();
+  }
+
+  int rebuilds = 0;
+};
+
 SnapshotSummary Summary() {
   SnapshotSummary summary;
   summary.id = "00000000000000000012-20260102T030405Z-0a0b0c0d";
@@ -96,7 +111,7 @@ class SupervisorServerTest : public ::testing::Test {
   SupervisorServerTest() { options_.listen = {"127.0.0.1:0"}; }
 
   void Start() {
-    auto server = SupervisorServer::Start(options_, &control_, &registry_);
+    auto server = SupervisorServer::Start(options_, &control_, &reflector_, &registry_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
   }
@@ -135,6 +150,7 @@ class SupervisorServerTest : public ::testing::Test {
   }
 
   FakeControl control_;
+  FakeReflector reflector_;
   prometheus::Registry registry_;
   rpc::ServerOptions options_;
   std::unique_ptr<SupervisorServer> server_;
@@ -250,6 +266,24 @@ TEST_F(SupervisorServerTest, TakingNeedsAnAdminAndLookingAReader) {
   EXPECT_TRUE(status("reader-token-0123456789").ok());
   EXPECT_TRUE(list("reader-token-0123456789").ok());
   EXPECT_TRUE(Take("admin-token-0123456789").ok());
+}
+
+TEST_F(SupervisorServerTest, ItsOwnCopyIsSeenAndToldAsAReflectorsIs) {
+  options_.access.admin_token_file = TokenFile("rebuilder", "admin-token-0123456789");
+  Start();
+  for (const std::string token : {"", "admin-token-0123456789"}) {
+    rpc::ChannelOptions channel;
+    channel.token = token;
+    const auto stub =
+        v1::Reflector::NewStub(rpc::NewChannel(server_->addresses().front(), channel));
+    grpc::ClientContext context;
+    rpc::SetDeadline(absl::Now() + absl::Seconds(30), &context);
+    v1::RebuildResponse response;
+    const absl::Status status =
+        rpc::FromGrpcStatus(stub->Rebuild(&context, v1::RebuildRequest(), &response));
+    EXPECT_EQ(status.ok(), !token.empty()) << status;
+  }
+  EXPECT_EQ(reflector_.rebuilds, 1);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "common/snapshot/folder.h"
 
 namespace ctlstore::supervisor {
 
@@ -30,25 +30,13 @@ const TakenSnapshot::Object& TakenSnapshot::object(snapshot::Compression compres
 snapshot::Manifest TakenSnapshot::ManifestFor(snapshot::Compression compression) const {
   const snapshot::EncodedObject& encoded = object(compression).encoded;
   snapshot::Manifest manifest = manifest_;
-  manifest.object = absl::StrCat(manifest_.id, ObjectSuffix(compression));
+  manifest.object = snapshot::SnapshotObjectName(manifest_.id, compression);
   manifest.compression = compression;
   manifest.object_bytes = encoded.object_bytes;
   manifest.object_sha256 = encoded.object_sha256;
   manifest.file_bytes = encoded.file_bytes;
   manifest.chunks = encoded.chunks;
   return manifest;
-}
-
-const char* ObjectSuffix(snapshot::Compression compression) {
-  switch (compression) {
-    case snapshot::Compression::kZstd:
-      return ".db.zst";
-    case snapshot::Compression::kGzip:
-      return ".db.gz";
-    case snapshot::Compression::kNone:
-      return ".db";
-  }
-  return ".db";
 }
 
 }  // namespace ctlstore::supervisor

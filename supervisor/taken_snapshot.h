@@ -44,9 +44,6 @@ class TakenSnapshot {
   std::map<snapshot::Compression, Object> objects_;
 };
 
-// What an object's name ends in: ".db.zst", ".db.gz", ".db".
-const char* ObjectSuffix(snapshot::Compression compression);
-
 }  // namespace ctlstore::supervisor
 
 #endif  // CTLSTORE_SUPERVISOR_TAKEN_SNAPSHOT_H_

@@ -32,14 +32,14 @@ absl::Status NotRestorable(absl::string_view what) {
 }
 
 absl::StatusOr<TableSchema> ToSchema(const std::string& sql_table,
-                                     const TableDefinition& definition) {
+                                     const ldb::TableDefinition& definition) {
   const auto refused = [&sql_table](absl::string_view why) {
     return NotRestorable(absl::StrCat("no executive has made its table ", sql_table, ": ", why));
   };
   absl::StatusOr<TableName> name = ParseSqlTableName(sql_table);
   if (!name.ok()) return refused("no family has a table of this name");
   std::vector<Field> fields;
-  for (const TableDefinition::Column& column : definition.columns) {
+  for (const ldb::TableDefinition::Column& column : definition.columns) {
     if (!column.type.has_value()) {
       return refused(absl::StrCat("its column ", column.name, " is ",
                                   column.declared.empty() ? "of no type" : column.declared));
@@ -135,7 +135,7 @@ absl::Status RestoreSource::ReadTables() {
   if (!row.ok()) return row.status();
   for (const std::string& name : names) {
     if (absl::StartsWith(name, "_ldb_") || absl::StartsWith(name, "sqlite_")) continue;
-    absl::StatusOr<absl::optional<TableDefinition>> definition =
+    absl::StatusOr<absl::optional<ldb::TableDefinition>> definition =
         ldb::ReadTableDefinition(database_.get(), name);
     if (!definition.ok()) return definition.status();
     if (!definition->has_value()) {

@@ -12,7 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
-#include "cli/verify/table_definition.h"
+#include "common/ldb/table_definition.h"
 #include "common/schema/table_schema.h"
 #include "common/schema/value.h"
 #include "common/sqlite/database.h"
@@ -27,7 +27,7 @@ class RestoreSource {
     // In the database.
     std::string sql_name;
     // As the file says, and what an executive would take for it.
-    TableDefinition definition;
+    ldb::TableDefinition definition;
     TableSchema schema;
   };
 

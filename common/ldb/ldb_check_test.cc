@@ -92,6 +92,8 @@ TEST_F(LdbCheckTest, AWholeDatabasePasses) {
   Create();
   const absl::Status status = CheckAll(path_);
   EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(CheckLdbTrees(path_, 1, nullptr), absl::OkStatus());
+  EXPECT_EQ(CheckLdbTrees(path_, 5, nullptr), absl::OkStatus());
 }
 
 TEST_F(LdbCheckTest, WhatIsInTheWalIsChecked) {
@@ -121,6 +123,8 @@ TEST_F(LdbCheckTest, TablesOfAnyShapePass) {
   }
   const absl::Status status = CheckAll(path_);
   EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(CheckLdbTrees(path_, 1, nullptr), absl::OkStatus());
+  EXPECT_EQ(CheckLdbTrees(path_, 5, nullptr), absl::OkStatus());
 }
 
 TEST_F(LdbCheckTest, TablesWithAnyColumnsAsTheirKeyPass) {
@@ -150,6 +154,8 @@ TEST_F(LdbCheckTest, TablesWithAnyColumnsAsTheirKeyPass) {
   }
   const absl::Status status = CheckAll(path_);
   EXPECT_TRUE(status.ok()) << status;
+  EXPECT_EQ(CheckLdbTrees(path_, 1, nullptr), absl::OkStatus());
+  EXPECT_EQ(CheckLdbTrees(path_, 5, nullptr), absl::OkStatus());
 }
 
 TEST_F(LdbCheckTest, RowsOutOfOrderAreFound) {
@@ -322,6 +328,40 @@ TEST_F(LdbCheckTest, EndsSoonAfterItIsCancelled) {
     const absl::Status status = CheckLdb(path_, [&] { return ++asked >= last; });
     EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
     EXPECT_EQ(asked, last);
+  }
+}
+
+TEST_F(LdbCheckTest, TheTreesAloneAreCheckedOnSeveralThreads) {
+  Create();
+  // Each page that is one of a table or of an index.
+  int pages = 0;
+  for (size_t at = kPageSize; at < bytes_.size(); at += kPageSize) {
+    if (bytes_[at] != 0x0a && bytes_[at] != 0x0d && bytes_[at] != 0x02 && bytes_[at] != 0x05) {
+      continue;
+    }
+    std::string bytes = bytes_;
+    bytes.replace(at, 16, 16, '\x7f');
+    Write(bytes);
+    ++pages;
+    for (int threads : {1, 3}) {
+      const absl::Status status = CheckLdbTrees(path_, threads, nullptr);
+      EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss) << at << ": " << status;
+    }
+  }
+  EXPECT_GT(pages, 10);
+  Write("rubbish");
+  EXPECT_EQ(CheckLdbTrees(path_, 3, nullptr).code(), absl::StatusCode::kDataLoss);
+  std::filesystem::remove(path_);
+  EXPECT_EQ(CheckLdbTrees(path_, 3, nullptr).code(), absl::StatusCode::kUnavailable);
+}
+
+TEST_F(LdbCheckTest, TheCheckOfTheTreesAloneEndsSoonAfterItIsCancelled) {
+  Create(20000);
+  for (int last : {1, 2, 20}) {
+    std::atomic<int> asked{0};
+    const absl::Status status = CheckLdbTrees(path_, 2, [&] { return ++asked >= last; });
+    EXPECT_EQ(status.code(), absl::StatusCode::kCancelled) << status;
+    EXPECT_LE(asked, last + 2);
   }
 }
 

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -13,6 +12,7 @@
 #include "absl/types/optional.h"
 #include "common/object_store/object_key.h"
 #include "common/object_store/retry.h"
+#include "common/object_store/url_encoding.h"
 #include "common/schema/errors.h"
 
 namespace ctlstore::object_store {
@@ -24,20 +24,6 @@ constexpr int64_t kProgressBytes = 64 << 10;
 
 constexpr char kMetadataPrefix[] = "x-amz-meta-";
 constexpr char kHttpDate[] = "%a, %d %b %E4Y %H:%M:%S GMT";
-
-std::string PercentEncoded(absl::string_view path) {
-  std::string encoded;
-  for (const char c : path) {
-    if (absl::ascii_isalnum(static_cast<unsigned char>(c)) || absl::StrContains("-._~/", c)) {
-      encoded.push_back(c);
-    } else {
-      absl::StrAppend(&encoded, "%",
-                      absl::AsciiStrToUpper(
-                          absl::StrCat(absl::Hex(static_cast<unsigned char>(c), absl::kZeroPad2))));
-    }
-  }
-  return encoded;
-}
 
 std::string VersionOf(const HttpResponse& response) {
   const absl::string_view tag = response.header("etag");
@@ -83,7 +69,7 @@ bool IsWorthAnotherTry(int status) { return status >= 500 || status == 429 || st
 HttpStore::HttpStore(const StoreUrl& url, const StoreOptions& options)
     : name_(url.ToString()),
       base_url_(
-          absl::StrCat(url.authority, "/", PercentEncoded(url.path), url.path.empty() ? "" : "/")),
+          absl::StrCat(url.authority, "/", UrlEncodePath(url.path), url.path.empty() ? "" : "/")),
       options_(options),
       client_(NewHttpClient([&] {
         HttpClientOptions client;
@@ -325,7 +311,7 @@ absl::StatusOr<HttpRequest> HttpStore::RequestFor(absl::string_view method,
   if (!status.ok()) return status;
   HttpRequest request;
   request.method = std::string(method);
-  request.url = absl::StrCat(base_url_, PercentEncoded(key));
+  request.url = absl::StrCat(base_url_, UrlEncodePath(key));
   // Not compressed on the way, which would change sizes and ranges.
   request.headers.emplace_back("Accept-Encoding", "identity");
   request.max_redirects = kMaxRedirects;

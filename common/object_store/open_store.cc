@@ -1,7 +1,6 @@
 #include "common/object_store/open_store.h"
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "common/object_store/file_store.h"
 #include "common/object_store/http_store.h"
 #include "common/object_store/s3_store.h"
@@ -20,7 +19,7 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(const StoreUrl& url,
     case StoreUrl::Kind::kS3:
       return OpenS3Store(url, options);
   }
-  return absl::InvalidArgumentError(absl::StrCat(url.ToString(), ": is no kind of store"));
+  return absl::InvalidArgumentError("there is no such kind of object store");
 }
 
 }  // namespace ctlstore::object_store

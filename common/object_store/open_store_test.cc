@@ -15,7 +15,7 @@ namespace ctlstore::object_store {
 namespace {
 
 TEST(OpenStoreTest, OpensWhatTheUrlSays) {
-  for (const char* text : {"file:///tmp/none", "http://127.0.0.1:1/a"}) {
+  for (const char* text : {"file:///tmp/none", "s3://bucket/prefix", "http://127.0.0.1:1/a"}) {
     const auto url = ParseStoreUrl(text);
     ASSERT_TRUE(url.ok()) << url.status();
     const auto store = OpenStore(*url, {});

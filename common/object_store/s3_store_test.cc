@@ -4,7 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdio>
+#include <algorithm>
+#include <atomic>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -16,9 +17,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/notification.h"
 #include "absl/time/clock.h"
 #include "common/object_store/testing/s3_server.h"
+#include "common/rpc/http_server.h"
 #include "common/rpc/testing/certificates.h"
 #include "common/rpc/testing/tcp_proxy.h"
 #include "common/schema/errors.h"
@@ -66,12 +67,29 @@ absl::StatusOr<std::string> ReadAll(ObjectStore* store, const std::string& key,
 
 class S3StoreTest : public ::testing::Test {
  protected:
-  void SetUp() override { Start(S3Server::Options()); }
+  // One server for all tests that need nothing special of it.
+  static S3Server* SharedServer() {
+    static const auto* const server =
+        new absl::StatusOr<std::unique_ptr<S3Server>>(S3Server::Start());
+    CHECK(server->ok()) << server->status();
+    return (*server)->get();
+  }
+
+  void SetUp() override {
+    server_ = SharedServer();
+    server_->Reset();
+    Use();
+  }
 
   void Start(const S3Server::Options& server_options) {
     absl::StatusOr<std::unique_ptr<S3Server>> server = S3Server::Start(server_options);
     ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
+    own_server_ = *std::move(server);
+    server_ = own_server_.get();
+    Use();
+  }
+
+  void Use() {
     environment_ = server_->environment();
     options_.min_retry_pause = absl::Milliseconds(1);
     options_.max_retry_pause = absl::Milliseconds(5);
@@ -104,7 +122,8 @@ class S3StoreTest : public ::testing::Test {
     return count;
   }
 
-  std::unique_ptr<S3Server> server_;
+  std::unique_ptr<S3Server> own_server_;
+  S3Server* server_ = nullptr;
   std::map<std::string, std::string> environment_;
   std::string bucket_;
   StoreOptions options_;
@@ -123,8 +142,8 @@ TEST_F(S3StoreTest, WhatWasPutIsThere) {
   EXPECT_EQ(info->key, "a/b.json");
   EXPECT_EQ(info->size, 2);
   EXPECT_NE(info->version, "");
-  EXPECT_EQ(info->metadata["sequence"], "12");
-  EXPECT_THAT(info->metadata["sha-256"], AllOf(HasSubstr("ab cd"), HasSubstr("ef")));
+  EXPECT_EQ(info->metadata.at("sequence"), "12");
+  EXPECT_THAT(info->metadata.at("sha-256"), AllOf(HasSubstr("ab cd"), HasSubstr("ef")));
   EXPECT_LT(absl::Now() - info->modified, absl::Minutes(10));
   EXPECT_LT(info->modified - absl::Now(), absl::Minutes(10));
 
@@ -357,6 +376,50 @@ TEST_F(S3StoreTest, ErrorsHaveCodesOfTheirOwn) {
   }
 }
 
+TEST_F(S3StoreTest, BytesThatArrivedWrongArePutAgain) {
+  const std::string wrong = R"("status": 200, "body": "",
+                               "headers": {"etag": "\"5d41402abc4b2a76b9719d911017c592\""})";
+  server_->AddFault(absl::StrCat(R"({"method": "PUT", )", wrong, "}"));
+  EXPECT_EQ(store_->Put("x", "y", {}), absl::OkStatus());
+  EXPECT_EQ(server_->TakeRequests().size(), 2u);
+  server_->AddFault(absl::StrCat(R"({"method": "PUT", "times": 5, )", wrong, "}"));
+  const absl::Status status = store_->Put("x", "y", {});
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("other bytes than were sent"));
+
+  const std::string contents = RandomBytes(300000);
+  server_->AddFault(absl::StrCat(R"({"method": "PUT", "contains": "partNumber=2&", )", wrong, "}"));
+  EXPECT_EQ(store_->PutFile("big", WriteFile("big", contents), {}), absl::OkStatus());
+  EXPECT_TRUE(*ReadAll(store_.get(), "big") == contents);
+}
+
+TEST_F(S3StoreTest, CredentialsThatExpiredAreFetchedAgain) {
+  std::atomic<int> asked{0};
+  rpc::HttpServer::Options options;
+  options.listen = "127.0.0.1:0";
+  absl::StatusOr<std::unique_ptr<rpc::HttpServer>> role = rpc::HttpServer::Start(
+      options, [&](const rpc::HttpRequest&, rpc::HttpServer::Respond respond) {
+        ++asked;
+        rpc::HttpResponse response;
+        response.body = absl::StrCat(R"({"AccessKeyId": ")", server_->access_key_id(),
+                                     R"(", "SecretAccessKey": ")", server_->secret_access_key(),
+                                     R"(", "Expiration": "2999-01-01T00:00:00Z"})");
+        respond(response);
+      });
+  ASSERT_TRUE(role.ok()) << role.status();
+  environment_.erase("AWS_ACCESS_KEY_ID");
+  environment_.erase("AWS_SECRET_ACCESS_KEY");
+  environment_["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = "http://" + (*role)->address();
+  store_ = Open("");
+  ASSERT_EQ(store_->Put("x", "y", {}), absl::OkStatus());
+  ASSERT_EQ(store_->Put("x", "y", {}), absl::OkStatus());
+  EXPECT_EQ(asked.load(), 1);
+  server_->AddFault(R"({"status": 400, "code": "ExpiredToken"})");
+  EXPECT_EQ(store_->Put("x", "y", {}), absl::OkStatus());
+  EXPECT_EQ(asked.load(), 2);
+  (*role)->Shutdown(absl::Seconds(10));
+}
+
 TEST_F(S3StoreTest, RedirectsNameTheRegion) {
   server_->AddFault(R"({"status": 301, "code": "PermanentRedirect",
                         "headers": {"x-amz-bucket-region": "eu-west-1"}})");
@@ -546,12 +609,7 @@ TEST_F(S3StoreTest, AServerThatIsAwayIsUnavailable) {
 }
 
 TEST_F(S3StoreTest, CancelEndsWhatIsUnderWay) {
-  rpc::testing::TcpProxy proxy(static_cast<uint16_t>(server_->port()));
-  options_.s3_endpoint = "http://" + proxy.address();
-  store_ = Open("");
-  ASSERT_EQ(store_->Put("x", "y", {}), absl::OkStatus());
-  proxy.Hang();
-  const int64_t before = proxy.accepted();
+  server_->AddFault(R"({"times": 99, "stallRequest": true})");
   absl::Status put;
   absl::Status read;
   absl::Status file;
@@ -559,8 +617,9 @@ TEST_F(S3StoreTest, CancelEndsWhatIsUnderWay) {
   std::thread putting([&] { put = store_->Put("x", "z", {}); });
   std::thread reading([&] { read = ReadAll(store_.get(), "x").status(); });
   std::thread uploading([&] { file = store_->PutFile("f", path, {}); });
-  // One of them has the connection that is there.
-  while (proxy.accepted() < before + 2) absl::SleepFor(absl::Milliseconds(1));
+  for (size_t seen = 0; seen < 3; seen += server_->TakeRequests().size()) {
+    absl::SleepFor(absl::Milliseconds(1));
+  }
   store_->Cancel();
   putting.join();
   reading.join();

@@ -1,7 +1,5 @@
 #include "common/snapshot/fetch_watch.h"
 
-#include <glog/logging.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -13,20 +11,6 @@ namespace {
 
 constexpr absl::Duration kAskTime = absl::Milliseconds(50);
 constexpr absl::Duration kReportTime = absl::Seconds(1);
-constexpr absl::Duration kLogTime = absl::Seconds(10);
-
-void Log(const FetchProgress& progress) {
-  if (progress.stage != FetchProgress::Stage::kFetching) return;
-  LOG(INFO) << "event=snapshot_fetch_progress url=" << progress.url << " id=" << progress.id
-            << " percent="
-            << (progress.bytes_total > 0
-                    ? static_cast<int64_t>(100.0 * static_cast<double>(progress.bytes_done) /
-                                           static_cast<double>(progress.bytes_total))
-                    : 0)
-            << " bytes=" << progress.bytes_done << " of=" << progress.bytes_total
-            << " bytes_per_second=" << progress.bytes_per_second << " seconds_left="
-            << (progress.time_left.has_value() ? absl::ToInt64Seconds(*progress.time_left) : -1);
-}
 
 }  // namespace
 
@@ -62,7 +46,6 @@ void FetchWatch::Report() {
 
 void FetchWatch::Run() {
   absl::Duration until_report = kReportTime;
-  absl::Duration until_log = kLogTime;
   while (!stopping_) {
     stop_.Wait(kAskTime);
     if (stopping_) return;
@@ -72,15 +55,9 @@ void FetchWatch::Run() {
       for (object_store::ObjectStore* store : stores_) store->Cancel();
     }
     until_report -= kAskTime;
-    until_log -= kAskTime;
     if (until_report <= absl::ZeroDuration()) {
       Report();
       until_report = kReportTime;
-    }
-    if (until_log <= absl::ZeroDuration()) {
-      absl::MutexLock lock(&report_mutex_);
-      Log(meter_->Measure());
-      until_log = kLogTime;
     }
   }
 }

@@ -18,7 +18,7 @@
 namespace ctlstore::snapshot {
 
 // Has a thread that asks whether the fetch is cancelled, and then cancels the stores; and that
-// tells how it goes, each second to the caller and now and then in the log. Thread-safe.
+// tells each second how it goes. Thread-safe.
 class FetchWatch {
  public:
   // Both functions may be empty; `meter` must outlive it.

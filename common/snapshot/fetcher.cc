@@ -100,6 +100,8 @@ class Fetch {
         if (fetched.ok()) return fetched;
         if (IsFinal(fetched.status())) return Final(fetched.status());
         PassOver(*places_[place], candidate.id, fetched.status());
+        // What does not fit does not fit from another place either.
+        if (HasReason(fetched.status(), reason::kSnapshotNotFound)) break;
       }
     }
     for (const std::unique_ptr<Place>& place : places_) {

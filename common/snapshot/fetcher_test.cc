@@ -283,6 +283,25 @@ TEST_F(FetcherTest, WhatIsExcludedIsGoneOverWhereverItIs) {
   EXPECT_TRUE(HasReason(Fetch({"a", "b"}).status(), reason::kSnapshotNotFound));
 }
 
+TEST_F(FetcherTest, TheCallerIsAskedOnceAboutEachBeforeItIsFetched) {
+  const TestSnapshot old = Take(100), newest = Take(200);
+  for (const char* place : {"a", "b"}) {
+    Publish(place, old);
+    Publish(place, newest);
+  }
+  std::vector<int64_t> asked;
+  options_.accept = [&](const LedgerPosition& position) {
+    asked.push_back(position.sequence);
+    return position.sequence > 150 ? absl::InternalError("another ledger") : absl::OkStatus();
+  };
+  ExpectFetched(Fetch({"a", "b"}), old);
+  EXPECT_THAT(asked, ElementsAre(201, 101));
+  options_.accept = [&](const LedgerPosition&) { return absl::InternalError("another ledger"); };
+  const absl::Status status = Fetch({"a"}).status();
+  EXPECT_TRUE(HasReason(status, reason::kSnapshotNotFound)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("another ledger"));
+}
+
 TEST_F(FetcherTest, OneIsFetchedByItsId) {
   TakeOptions options;
   options.families = {"fam"};

@@ -181,6 +181,10 @@ class ExecutiveClient:
     def status(self, **call: Any) -> ex.GetExecutiveStatusResponse:
         return self.stub.GetStatus(ex.GetExecutiveStatusRequest(), **_with_timeout(call))
 
+    def prune_ledger(self, dry_run: bool = False, **call: Any) -> ex.PruneLedgerResponse:
+        request = ex.PruneLedgerRequest(dry_run=dry_run)
+        return self.stub.PruneLedger(request, **_with_timeout(call))
+
     def get_cookie(self, writer: Optional[Writer] = None, **call: Any) -> bytes:
         request = ex.GetCookieRequest()
         call.setdefault("metadata", self._metadata(writer))

@@ -315,14 +315,20 @@ class Cluster:
         for host in self.hosts:
             host.wait_until_serving()
 
-    def add_host(self, upstreams: Sequence[str] = (), reflector_flags: Sequence[str] = ()) -> Host:
-        """One more host, which serves when this returns."""
+    def add_host(
+        self,
+        upstreams: Sequence[str] = (),
+        reflector_flags: Sequence[str] = (),
+        wait: bool = True,
+    ) -> Host:
+        """One more host, which serves when this returns, where `wait`."""
         host = self._new_host(
             f"host{len(self.hosts)}", upstreams=upstreams, reflector_flags=reflector_flags
         )
         self.hosts.append(host)
         host.start()
-        host.wait_until_serving()
+        if wait:
+            host.wait_until_serving()
         return host
 
     def add_supervisor(
@@ -365,8 +371,11 @@ class Cluster:
         for host in self.hosts:
             wait_until_caught_up(self.ctldb, host.ldb_path)
 
-    def assert_all_same(self) -> CtldbSnapshot:
-        """Every host's LDB says what the ctldb says. Nothing may be written meanwhile."""
+    def assert_all_same(self, pruned: bool = False) -> CtldbSnapshot:
+        """Every host's LDB says what the ctldb says. Nothing may be written meanwhile.
+
+        `pruned`: the ledger may begin anywhere.
+        """
         self.wait_until_caught_up()
-        snapshots = [assert_same(self.ctldb, host.ldb_path) for host in self.hosts]
+        snapshots = [assert_same(self.ctldb, host.ldb_path, pruned) for host in self.hosts]
         return snapshots[0]

@@ -33,10 +33,13 @@ def wait_until_caught_up(
     )
 
 
-def assert_same(ctldb: Ctldb, ldb_path: Path) -> CtldbSnapshot:
-    """Fails with what differs. Nothing may be written meanwhile. Returns what the ctldb holds."""
+def assert_same(ctldb: Ctldb, ldb_path: Path, pruned: bool = False) -> CtldbSnapshot:
+    """Fails with what differs. Nothing may be written meanwhile. Returns what the ctldb holds.
+
+    `pruned`: the ledger may begin anywhere.
+    """
     record, copy = ctldb.snapshot(), read_ldb(ldb_path)
-    found = differences(record, copy)
+    found = differences(record, copy, pruned)
     if found:
         raise AssertionError(
             f"{ldb_path} differs from the ctldb in {len(found)} points:\n"
@@ -45,16 +48,17 @@ def assert_same(ctldb: Ctldb, ldb_path: Path) -> CtldbSnapshot:
     return record
 
 
-def differences(record: CtldbSnapshot, copy: LdbSnapshot) -> List[str]:
+def differences(record: CtldbSnapshot, copy: LdbSnapshot, pruned: bool = False) -> List[str]:
     """What is wrong, a line each; empty where nothing is."""
-    return [*_ledger_faults(record.ledger), *_position_faults(record, copy), *_tables(record, copy)]
+    first = record.ledger[0].sequence if pruned and record.ledger else 1
+    return [*_ledger_faults(record.ledger, first), *_position_faults(record, copy), *_tables(record, copy)]
 
 
-def _ledger_faults(ledger: List[LedgerEntry]) -> Iterator[str]:
-    """Sequences from 1 without gaps, and ledger transactions that begin and end."""
+def _ledger_faults(ledger: List[LedgerEntry], first: int) -> Iterator[str]:
+    """Sequences from the first one without gaps, and ledger transactions that begin and end."""
     open_since = 0
     statements = 0
-    for expected, entry in enumerate(ledger, start=1):
+    for expected, entry in enumerate(ledger, start=first):
         if entry.sequence != expected:
             yield f"the ledger has sequence {entry.sequence} where {expected} was to be"
             return

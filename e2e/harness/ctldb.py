@@ -47,6 +47,10 @@ class Ctldb(abc.ABC):
         """The ledger's last sequence; 0 for an empty one."""
 
     @abc.abstractmethod
+    def first_sequence(self) -> int:
+        """The ledger's first sequence; 0 for an empty one."""
+
+    @abc.abstractmethod
     def execute(self, sql: str) -> None:
         """Changes something past the executive: only to put in faults."""
 
@@ -78,12 +82,18 @@ class SqliteCtldb(Ctldb):
             connection.close()
 
     def last_sequence(self) -> int:
+        return self._sequence("MAX")
+
+    def first_sequence(self) -> int:
+        return self._sequence("MIN")
+
+    def _sequence(self, which: str) -> int:
         try:
             connection = open_read_only(self.path)
         except sqlite3.OperationalError:
             return 0
         try:
-            row = connection.execute("SELECT MAX(seq) FROM ctlstore_dml_ledger").fetchone()
+            row = connection.execute(f"SELECT {which}(seq) FROM ctlstore_dml_ledger").fetchone()
             return row[0] or 0
         finally:
             connection.close()
@@ -142,10 +152,16 @@ class MariadbCtldb(Ctldb):
             connection.close()
 
     def last_sequence(self) -> int:
+        return self._sequence("MAX")
+
+    def first_sequence(self) -> int:
+        return self._sequence("MIN")
+
+    def _sequence(self, which: str) -> int:
         connection = self.server.connect(self.database)
         try:
             with connection.cursor() as cursor:
-                cursor.execute("SELECT MAX(seq) FROM ctlstore_dml_ledger")
+                cursor.execute(f"SELECT {which}(seq) FROM ctlstore_dml_ledger")
                 return cursor.fetchone()[0] or 0
         finally:
             connection.close()

@@ -100,6 +100,10 @@ class S3Server:
     def clear_faults(self) -> None:
         self._command({"clear": True})
 
+    def reset(self) -> None:
+        """No more faults, objects and uploads. Nothing may be under way."""
+        self._command({"reset": True})
+
     def take_requests(self) -> List[Dict[str, Any]]:
         """The requests since the last call: method, url, headers."""
         return self._command({"requests": True})["requests"]

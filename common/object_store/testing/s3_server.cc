@@ -186,6 +186,8 @@ void S3Server::AddFault(absl::string_view fault) {
 
 void S3Server::ClearFaults() { Command(R"({"clear": true})"); }
 
+void S3Server::Reset() { Command(R"({"reset": true})"); }
+
 std::vector<S3Server::Request> S3Server::TakeRequests() {
   std::vector<Request> requests;
   const nlohmann::json answer = nlohmann::json::parse(Command(R"({"requests": true})"));

@@ -53,6 +53,8 @@ class S3Server {
   // `fault` is JSON as s3_server.js says: `{"method": "PUT", "times": 2, "status": 503}`.
   void AddFault(absl::string_view fault);
   void ClearFaults();
+  // As it was at its start. Nothing may be under way.
+  void Reset();
 
   struct Request {
     std::string method;

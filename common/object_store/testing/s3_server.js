@@ -14,6 +14,7 @@
 //                                                               bytes of the body
 //                        stallRequest, stallResponseAfter       takes, or sends, nothing more
 //   {"clear": true}    No more faults.
+//   {"reset": true}    No more faults, objects and uploads, and no requests so far.
 //   {"requests": true} The requests since the last such command: method, url, headers.
 //
 // Added to s3rver: signatures (version 4) and the digests of bodies are verified, If-Match is heeded,
@@ -108,6 +109,15 @@ function verifySignature(req) {
 
 // -------------------------------------------------------------------------------------- store
 
+// s3rver enciphers where a list goes on with DES, which OpenSSL does not have any more.
+for (const name of ['createCipheriv', 'createDecipheriv']) {
+  const original = crypto[name];
+  crypto[name] = (algorithm, ...args) =>
+    algorithm === 'des'
+      ? { update: (data) => Buffer.from(data), final: () => Buffer.alloc(0) }
+      : original(algorithm, ...args);
+}
+
 DUMMY_ACCOUNT.createKeyPair(config.accessKeyId, config.secretAccessKey);
 
 const s3 = new S3rver({
@@ -159,6 +169,13 @@ for (const name of ['getObject', 'deleteObject', 'listObjects']) {
   const original = store[name].bind(store);
   store[name] = (...args) => alone(() => original(...args));
 }
+
+// A range that ends at byte 0 is taken for one without an end, unless its end is an object.
+const { getObject } = store;
+store.getObject = (bucket, key, options) =>
+  getObject(bucket, key, options && options.end === 0
+    ? { ...options, end: Object(0) }
+    : options);
 
 const uploadsFolder = (bucket) => store.getResourcePath(bucket, undefined, 'uploads');
 const uploadFolder = (bucket, id) => path.join(uploadsFolder(bucket), path.basename(id));
@@ -306,6 +323,7 @@ const handle = s3.callback();
 
 async function serve(req, res) {
   requests.push({ method: req.method, url: req.url, headers: req.headers });
+  const { socket } = req;
   const fault = takeFault(req);
   if (fault === undefined) return handle(req, res);
   if (fault.stallRequest) return undefined;
@@ -316,7 +334,7 @@ async function serve(req, res) {
       taken += chunk.length;
       if (taken >= fault.cutRequestAfter) break;
     }
-    req.socket.resetAndDestroy();
+    socket.resetAndDestroy();
     return undefined;
   }
   if (fault.status !== undefined) {
@@ -327,7 +345,7 @@ async function serve(req, res) {
     return res.end(req.method === 'HEAD' ? '' : body);
   }
   if (fault.cutResponseAfter !== undefined) {
-    limitResponse(res, fault.cutResponseAfter, () => setTimeout(() => req.socket.destroy(), 20));
+    limitResponse(res, fault.cutResponseAfter, () => setTimeout(() => socket.destroy(), 20));
   } else if (fault.stallResponseAfter !== undefined) {
     limitResponse(res, fault.stallResponseAfter, () => {});
   }
@@ -343,6 +361,15 @@ function obey(command) {
     faults = [];
     return {};
   }
+  if (command.reset) {
+    faults = [];
+    requests = [];
+    const folder = store.getBucketPath(config.bucket);
+    for (const name of fs.readdirSync(folder)) {
+      fs.rmSync(path.join(folder, name), { recursive: true });
+    }
+    return {};
+  }
   if (command.requests) {
     const seen = requests;
     requests = [];
@@ -353,13 +380,19 @@ function obey(command) {
 
 async function main() {
   await s3.configureBuckets();
-  const listener = (req, res) => serve(req, res).catch(() => req.socket.destroy());
+  const listener = (req, res) => {
+    const { socket } = req;
+    serve(req, res).catch(() => socket.destroy());
+  };
   const server = config.certificate
     ? https.createServer(
       { cert: fs.readFileSync(config.certificate), key: fs.readFileSync(config.key) }, listener)
     : http.createServer(listener);
   server.keepAliveTimeout = 60000;
-  s3.on('error', () => {});
+  // An answer to someone who has gone is no news.
+  s3.on('error', (error) => {
+    if (!(error instanceof S3Error) && !error.headerSent) console.error(error);
+  });
   server.listen(config.port || 0, '127.0.0.1', () => {
     process.stdout.write(`${JSON.stringify({ port: server.address().port })}\n`);
   });
