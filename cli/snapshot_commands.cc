@@ -241,9 +241,7 @@ int Verify(const Arguments& arguments) {
     absl::StatusOr<std::vector<CheckedSnapshot>> checked = SnapshotChecker(options).Run();
     progress.Finish();
     if (!checked.ok()) {
-      const int status =
-          failed(absl::Status(checked.status().code(),
-                              absl::StrCat(place.ToString(), ": ", checked.status().message())));
+      const int status = failed(AtPlace(place.ToString(), checked.status()));
       if (exit_status != kExitDiffers) exit_status = status;
       continue;
     }

@@ -54,7 +54,7 @@ class SnapshotCommandsTest : public VerifierTest {
   };
 
   SnapshotCommandsTest()
-      : place_(folder_ + "/place"),
+      : place_(std::filesystem::path(folder_ + "/place").lexically_normal().string()),
         url_("file://" + place_),
         flags_(MustSchema("shop", "flags",
                           {{"name", FieldType::kString}, {"note", FieldType::kText}}, {"name"})) {
@@ -182,7 +182,9 @@ TEST_P(SnapshotPlacesTest, FetchMakesAPlainFileOfTheSameRows) {
   EXPECT_EQ(json::parse(outcome.output)["sequence"], 2);
   EXPECT_FALSE(std::filesystem::exists(to + "-wal"));
 
-  EXPECT_EQ(Run({"fetch", "--to=" + to, "--force", "--snapshot=00", url_}).status, kExitNotFound);
+  outcome = Run({"fetch", "--to=" + to, "--force",
+                 "--snapshot=00000000000000000099-20260101T000000Z-00000000", url_});
+  EXPECT_EQ(outcome.status, kExitNotFound) << outcome.errors;
   EXPECT_EQ(Run({"fetch", url_}).status, kExitUsage);
 }
 
@@ -280,7 +282,7 @@ TEST_P(SnapshotPlacesTest, VerifyComparesEachTableWithTheManifest) {
 TEST_P(SnapshotPlacesTest, TakePutsTheSameIntoEachPlaceThatCanBeHad) {
   const std::string other = "file://" + folder_ + "/other";
   const std::string single = "file://" + folder_ + "/single/snapshot.db.gz";
-  const std::string blocked = folder_ + "/blocked";
+  const std::string blocked = place_ + "-blocked";
   Write(blocked, "no folder");
   const Outcome outcome = Run({"take", "--ldb=" + ldb_path_, "--compression=gzip",
                                "file://" + blocked, url_, other, single});

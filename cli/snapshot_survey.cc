@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cli/exit_status.h"
@@ -70,15 +71,20 @@ SnapshotSurvey SurveySnapshots(absl::Span<const Location> places, absl::string_v
   return survey;
 }
 
+absl::Status AtPlace(absl::string_view place, const absl::Status& status) {
+  if (absl::StrContains(status.message(), place)) return status;
+  absl::Status result(status.code(), absl::StrCat(place, ": ", status.message()));
+  status.ForEachPayload([&result](absl::string_view type, const absl::Cord& payload) {
+    result.SetPayload(type, payload);
+  });
+  return result;
+}
+
 absl::Status FirstProblem(const SnapshotSurvey& survey) {
   if (survey.problems.empty()) return absl::OkStatus();
   const SnapshotSurvey::Problem& first = survey.problems.front();
-  absl::Status status(first.status.code(), absl::StrCat(first.place, first.id.empty() ? "" : "/",
-                                                        first.id, ": ", first.status.message()));
-  first.status.ForEachPayload([&status](absl::string_view type, const absl::Cord& payload) {
-    status.SetPayload(type, payload);
-  });
-  return status;
+  return AtPlace(first.id.empty() ? first.place : absl::StrCat(first.place, "/", first.id),
+                 first.status);
 }
 
 }  // namespace ctlstore::cli

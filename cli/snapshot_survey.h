@@ -53,6 +53,9 @@ struct SnapshotSurvey {
 SnapshotSurvey SurveySnapshots(absl::Span<const snapshot::Location> places, absl::string_view id,
                                const object_store::StoreOptions& options);
 
+// `status` with a message that names the place; a store's own messages do.
+absl::Status AtPlace(absl::string_view place, const absl::Status& status);
+
 // For people and for the exit status: what comes first among the problems; OK where there is none.
 absl::Status FirstProblem(const SnapshotSurvey& survey);
 

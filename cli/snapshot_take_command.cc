@@ -97,7 +97,7 @@ absl::Status Take(const Arguments& arguments) {
       continue;
     }
     if (!result.ok()) std::cerr << DescribeError(result);
-    result = absl::Status(status.code(), absl::StrCat(place.ToString(), ": ", status.message()));
+    result = AtPlace(place.ToString(), status);
   }
   if (absl::GetFlag(FLAGS_json)) {
     std::cout << Compact(Json::object({{"id", (*taken)->id()},

@@ -102,9 +102,7 @@ class DisasterTest(E2eTestCase):
         hosts = [behind, at_snapshot, ahead]
         writer = RowWriter(cluster.client())
         writer.start()
-        readers = [Steps(host) for host in hosts]
-        for reader in readers:
-            reader.start()
+        readers = self._read_on(hosts)
         self._progress(behind)
         behind.reflector.kill()
         self._progress(at_snapshot)
@@ -156,9 +154,7 @@ class DisasterTest(E2eTestCase):
         hosts = [self._add_host(cluster, polls) for polls in (1, 0)]
         writer = RowWriter(cluster.client())
         writer.start()
-        readers = [Steps(host) for host in hosts]
-        for reader in readers:
-            reader.start()
+        readers = self._read_on(hosts)
         self._progress(hosts[0])
         self._ctlstore("snapshot", "take", f"--ldb={hosts[0].ldb_path}", self.place)
         hosts[0].reflector.kill()
@@ -254,6 +250,14 @@ class DisasterTest(E2eTestCase):
             [cluster.ctldb.url if polls else stream],
             reflector_flags=[f"--snapshot_urls={self.place}"],
         )
+
+    def _read_on(self, hosts: List[Host]) -> List[Steps]:
+        readers = [Steps(host) for host in hosts]
+        for host, reader in zip(hosts, readers):
+            # It has the table.
+            self._progress(host)
+            reader.start()
+        return readers
 
     def _progress(self, host: Host) -> None:
         before = host.applied_sequence()
