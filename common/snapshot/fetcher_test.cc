@@ -367,7 +367,14 @@ TEST_F(FetcherTest, WhatIsThereOfAnotherSnapshotIsOfNoUse) {
   EXPECT_GT(std::count(notes.begin(), notes.end(), '\n'), 2);
   configure_ = nullptr;
   Publish("b", snapshot);
+  int64_t first_bytes_done = -1;
+  options_.on_progress = [&](const FetchProgress& progress) {
+    if (progress.stage == FetchProgress::Stage::kFetching && first_bytes_done < 0) {
+      first_bytes_done = progress.bytes_done;
+    }
+  };
   ExpectFetched(Fetch({"b"}), snapshot);
+  EXPECT_EQ(first_bytes_done, 0);
 }
 
 TEST_F(FetcherTest, AByteThatOnlyTheDigestTellsIsFetchedOnceMore) {
