@@ -93,7 +93,7 @@ TestSnapshot FetchTest::Take(const TakeOptions& options) {
   const std::string ldb_path = folder + "/source.db";
   ldb::TestLedger ledger;
   ledger.Add("CREATE TABLE fam___data (\"k\" INTEGER, \"v\" TEXT, PRIMARY KEY(\"k\"));");
-  std::mt19937 random(options.rows);
+  std::mt19937 random(options.rows + options.seed);
   for (int i = 0; i < options.rows; ++i) {
     std::string value(64, '\0');
     for (char& c : value) c = static_cast<char>(random());

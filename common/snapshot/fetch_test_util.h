@@ -44,6 +44,8 @@ class FetchTest : public testing::Test {
   struct TakeOptions {
     // Ledger entries after the one that makes the table, so that the sequence is one more.
     int rows = 300;
+    // Other contents of the rows, of the same size.
+    int seed = 0;
     std::vector<std::string> families;
     Compression compression = Compression::kZstd;
     int64_t chunk_bytes = 8192;

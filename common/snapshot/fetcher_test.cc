@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <random>
@@ -349,16 +350,60 @@ TEST_F(FetcherTest, TheNextCallGoesOnWithWhatIsThere) {
 }
 
 TEST_F(FetcherTest, WhatIsThereOfAnotherSnapshotIsOfNoUse) {
-  const TestSnapshot old = Take(300), newest = Take(299);
-  ASSERT_EQ(old.manifest.chunks.size(), newest.manifest.chunks.size());
-  Publish("a", old);
+  TakeOptions options;
+  options.rows = 1000;
+  const TestSnapshot other = Take(options);
+  options.seed = 1000000;
+  const TestSnapshot snapshot = Take(options);
+  // SQLite would see nothing of a mixture.
+  ASSERT_EQ(other.manifest.file_bytes, snapshot.manifest.file_bytes);
+  Publish("a", other);
+  options_.parallel_ranges = 1;
   configure_ = [](const std::string&, FaultyStore* store) {
-    store->Arm(FaultyStore::Fault::kFails, {StoreCall::kRead}, 3, kAway, /*once=*/false);
+    store->Arm(FaultyStore::Fault::kFails, {StoreCall::kRead}, 4, kAway, /*once=*/false);
   };
   EXPECT_TRUE(absl::IsUnavailable(Fetch({"a"}).status()));
+  const std::string notes = ReadBytes(target() + "/progress");
+  EXPECT_GT(std::count(notes.begin(), notes.end(), '\n'), 2);
   configure_ = nullptr;
-  Publish("b", newest);
-  ExpectFetched(Fetch({"b"}), newest);
+  Publish("b", snapshot);
+  int64_t first_bytes_done = -1;
+  options_.on_progress = [&](const FetchProgress& progress) {
+    if (progress.stage == FetchProgress::Stage::kFetching && first_bytes_done < 0) {
+      first_bytes_done = progress.bytes_done;
+    }
+  };
+  ExpectFetched(Fetch({"b"}), snapshot);
+  EXPECT_EQ(first_bytes_done, 0);
+}
+
+TEST_F(FetcherTest, AByteThatOnlyTheDigestTellsIsFetchedOnceMore) {
+  TakeOptions options;
+  options.compression = Compression::kNone;
+  options.chunk_bytes = 1 << 20;
+  const TestSnapshot snapshot = Take(options);
+  ASSERT_EQ(snapshot.manifest.chunks.size(), 1u);
+  Publish("a", snapshot);
+  // In a row's value.
+  const int64_t at = static_cast<int64_t>(ReadBytes(snapshot.object_path).rfind('a'));
+  int wrong_reads = 1, reads = 0;
+  configure_ = [&](const std::string&, FaultyStore* store) {
+    store->CorruptByte(snapshot.manifest.object, at);
+    store->SetHook([&, store](StoreCall call, absl::string_view key) {
+      if (call == StoreCall::kRead && key == snapshot.manifest.object && reads++ == wrong_reads) {
+        store->CorruptByte(snapshot.manifest.object, -1);
+      }
+      return absl::OkStatus();
+    });
+  };
+  ExpectFetched(Fetch({"a"}), snapshot);
+  EXPECT_EQ(reads, 2);
+  wrong_reads = 2;
+  reads = 0;
+  const absl::Status status = Fetch({"a"}).status();
+  EXPECT_TRUE(HasReason(status, reason::kSnapshotDamaged)) << status;
+  EXPECT_EQ(reads, 2);
+  ExpectNoFile();
 }
 
 TEST_F(FetcherTest, NotesThatAreNotRightDoNotMakeAWrongFile) {
