@@ -6,6 +6,7 @@
 // line: name, value and unit, separated by tabs. Rates are in bytes of the local database.
 
 #include <fcntl.h>
+#include <glog/logging.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -327,6 +328,7 @@ void Measure(const std::string& folder) {
 }  // namespace ctlstore::snapshot
 
 int main() {
+  FLAGS_minloglevel = google::GLOG_WARNING;
   std::string folder = (std::filesystem::temp_directory_path() / "snapshot_benchmark.XXXXXX");
   if (mkdtemp(folder.data()) == nullptr) {
     std::cerr << "snapshot_benchmark: cannot make a folder " << folder << "\n";
