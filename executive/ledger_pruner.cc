@@ -198,19 +198,17 @@ absl::Status LedgerPruner::Run(bool dry_run, const ctldb::Cancelled& cancelled, 
     report->old_through = *old;
   }
 
-  bool all_cover = true;
   for (size_t i = 0; i < places_.size(); ++i) {
     if (cancelled()) return Ended();
     status = session.MakeSure();
     if (!status.ok()) return status;
     absl::StatusOr<Place> place = Cover(i, *report, report->old_through, session.connection());
     if (!place.ok()) return place.status();
-    all_cover = all_cover && place->error.ok();
+    // 0 where the place covers nothing.
     report->covered_through =
         i == 0 ? place->sequence : std::min(report->covered_through, place->sequence);
     report->places.push_back(*std::move(place));
   }
-  if (!all_cover) report->covered_through = 0;
   metrics_->SetLedger(report->first_sequence, report->covered_through);
   status = session.MakeSure();
   if (!status.ok()) return status;
