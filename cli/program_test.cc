@@ -89,7 +89,7 @@ class ProgramTest : public testing::Test {
 
   // An executive alone, with these flags of its own.
   std::unique_ptr<Subprocess> StartExecutive(const Arguments& flags) {
-    Arguments arguments = {program_, "executive", "--listen=127.0.0.1:0",
+    Arguments arguments = {program_, "executive", "--listen=127.0.0.1:0", "--http_port=0",
                            "--ctldb=sqlite:" + folder_ + "/ctldb.db"};
     arguments.insert(arguments.end(), flags.begin(), flags.end());
     auto executive = std::make_unique<Subprocess>(folder_, arguments);
