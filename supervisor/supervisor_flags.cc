@@ -173,9 +173,8 @@ int RunSupervisor() {
 
   absl::StatusOr<std::unique_ptr<SupervisorRunner>> runner = SupervisorRunner::Start(*options);
   if (!runner.ok()) return FailStart(runner.status());
-  absl::StatusOr<std::unique_ptr<SupervisorServer>> server =
-      SupervisorServer::Start(*listen, (*runner)->control(), (*runner)->reflector(),
-                              (*runner)->registry());
+  absl::StatusOr<std::unique_ptr<SupervisorServer>> server = SupervisorServer::Start(
+      *listen, (*runner)->control(), (*runner)->reflector(), (*runner)->registry());
   if (!server.ok()) return FailStart(server.status());
   LOG(INFO) << "event=supervisor_started listen=" << absl::StrJoin((*server)->addresses(), ",")
             << " ldb=" << options->supervisor.taker.ldb_path << " destinations="
