@@ -254,10 +254,10 @@ class SupervisorTest(E2eTestCase):
         cluster = self.start_cluster(hosts=0)
         packed, plain = self.folder / "go" / "ldb.db.gz", self.folder / "go" / "ldb.db"
         packed.parent.mkdir()
+        self._write_little(cluster.client())
         supervisor = cluster.add_supervisor(
             [f"file://{packed}", f"file://{plain}", self.places[0].url]
         )
-        self._write_little(cluster.client())
         states = States()
         for number in range(3):
             cluster.client().mutate("fam", [upsert("rows", {"id": number, "text": "more"})])

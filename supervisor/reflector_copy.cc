@@ -32,6 +32,7 @@ absl::Status ReflectorCopy::Readiness() const {
     return NotReady(
         absl::StrCat("the supervisor's copy is not up to date: ", status.readiness.message()));
   }
+  if (status.applied_sequence < 1) return NotReady("the ledger has no entry yet");
   return absl::OkStatus();
 }
 

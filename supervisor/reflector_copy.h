@@ -11,8 +11,8 @@
 
 namespace ctlstore::supervisor {
 
-// Is ready while the reflector is, and does not build or fetch another local database that is to
-// take the place of this one. Thread-safe.
+// Is ready while the reflector is, has something of the ledger, and does not build or fetch another
+// local database that is to take the place of this one. Thread-safe.
 class ReflectorCopy : public Supervisor::Copy {
  public:
   // Has one local database, and must outlive this.

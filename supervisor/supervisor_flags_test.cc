@@ -156,6 +156,9 @@ TEST(ReflectorCopyTest, IsReadyWhereTheReflectorIsAndKeepsItsFile) {
     reflector.status.state = state;
     EXPECT_TRUE(copy.Readiness().ok()) << copy.Readiness();
   }
+  reflector.status.applied_sequence = 0;
+  EXPECT_THAT(std::string(copy.Readiness().message()), HasSubstr("no entry yet"));
+  reflector.status.applied_sequence = 7;
   reflector.status.readiness = absl::UnavailableError("is behind for 2m");
   EXPECT_THAT(std::string(copy.Readiness().message()), HasSubstr("is behind for 2m"));
   reflector.status.readiness = absl::OkStatus();
