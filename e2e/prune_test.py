@@ -111,9 +111,14 @@ class PruneTest(E2eTestCase):
         self.assertEqual(away.applied_sequence(), left_at)
         self.assertEqual(away.client.status().applied_sequence, left_at)
 
-        cluster.hosts = [current, behind]
+        # Told where snapshots are, they come back by themselves.
+        for host in (away, new):
+            self.assertEqual(host.reflector.terminate(), 0)
+            host.reflector.argv.append(f"--snapshot_urls={self.urls}")
+            host.reflector.start()
+            self._wait_for_state(host, "CURRENT")
+        self.assertEqual(cluster.hosts, [current, behind, away, new])
         load.assert_kept(cluster.assert_all_same(pruned=True))
-        cluster.hosts = [current, behind, away, new]
 
     def test_one_place_that_does_not_cover_keeps_everything(self) -> None:
         cluster = self._start(SOON_OLD, "--prune_reverify_hours=0", hosts=1)

@@ -303,18 +303,14 @@ int64_t FillLedger(const ctldb::Target& target, int64_t megabytes) {
     for (int i = 0; i < kRowsPerTransaction; ++i) {
       const std::string id = absl::StrFormat("%08x-%08x", random(), random());
       const std::string text = RandomText(&random, 30 + random() % 40);
-      transaction.Append({sql::UpsertStatement(schema, {id, int64_t{random()}, text})});
+      transaction.Append(
+          {sql::UpsertStatement(schema, {id, static_cast<int64_t>(random()), text})});
       bytes += static_cast<int64_t>(id.size() + text.size()) + 16;
     }
     sequence = transaction.last_sequence();
     Check(transaction.Commit(), "ledger");
   }
   return sequence;
-}
-
-double PercentileMs(std::vector<absl::Duration> times, double fraction) {
-  std::sort(times.begin(), times.end());
-  return absl::ToDoubleMilliseconds(times[static_cast<size_t>(fraction * (times.size() - 1))]);
 }
 
 // Writes now and then, and measures how long after the answer each write is there to be read.
