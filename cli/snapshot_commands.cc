@@ -313,7 +313,7 @@ std::vector<Command> SnapshotCommands() {
         "For the newest snapshot of each place, the one that --snapshot names, or --all:\n"
         "reads the object and compares its size and digests with the manifest; then\n"
         "fetches it into --work_folder, and has SQLite check it, and compares its position\n"
-        "and the digest of each table's rows with the manifest. --nodeep leaves the second\n"
+        "and the checksum of each table's rows with the manifest. --nodeep leaves the second\n"
         "part out, which needs as much room as the local database has.\n\n"
         "A line for each. The exit status is 6 where one is damaged, 5 where one could not\n"
         "be looked at.";

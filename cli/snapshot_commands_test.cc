@@ -263,9 +263,9 @@ TEST_P(SnapshotPlacesTest, VerifyComparesEachTableWithTheManifest) {
   wrong["tables"][0]["rows"] = 7;
   expect_damaged(wrong, "shop.flags");
   wrong = manifest;
-  std::string digest = wrong["tables"][0]["digest"];
-  digest[5] = digest[5] == '0' ? '1' : '0';
-  wrong["tables"][0]["digest"] = digest;
+  std::string checksum = wrong["tables"][0]["checksum"];
+  checksum[5] = checksum[5] == '0' ? '1' : '0';
+  wrong["tables"][0]["checksum"] = checksum;
   expect_damaged(wrong, "shop.flags");
   wrong = manifest;
   wrong["tables"].erase(0);

@@ -1,5 +1,6 @@
 #include "cli/snapshot_take_command.h"
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -69,14 +70,16 @@ absl::Status Take(const Arguments& arguments) {
   SnapshotTaker::Options options;
   options.ldb_path = ldb::LdbPathFromFlags();
   options.work_path = (*folder)->path() + "/take";
-  for (const Compression compression :
-       {Compression::kZstd, Compression::kGzip, Compression::kNone}) {
-    for (const Location& place : *places) {
-      if (compression_of(place) != compression) continue;
-      options.objects.emplace_back();
-      options.objects.back().compression = compression;
-      break;
+  for (const Location& place : *places) {
+    const Compression compression = compression_of(place);
+    auto object =
+        std::find_if(options.objects.begin(), options.objects.end(),
+                     [compression](const auto& each) { return each.compression == compression; });
+    if (object == options.objects.end()) {
+      object = options.objects.emplace(object);
+      object->compression = compression;
     }
+    if (place.form == Location::Form::kSingleObject) object->file_sha1 = true;
   }
   options.instance = rpc::InstanceName();
   options.cancelled = InterruptedBySignal;

@@ -126,10 +126,15 @@ std::vector<snapshot::EncodeOptions> Supervisor::Wanted(
     snapshot::EncodeOptions encode = options_.encode;
     encode.compression = Destination::CompressionOf(destination);
     if (encode.compression != options_.encode.compression) encode.level = 0;
-    const bool known = std::any_of(wanted.begin(), wanted.end(), [&](const auto& each) {
+    encode.file_sha1 = destination.location.form == snapshot::Location::Form::kSingleObject;
+    const auto known = std::find_if(wanted.begin(), wanted.end(), [&](const auto& each) {
       return each.compression == encode.compression;
     });
-    if (!known) wanted.push_back(encode);
+    if (known == wanted.end()) {
+      wanted.push_back(encode);
+    } else {
+      known->file_sha1 = known->file_sha1 || encode.file_sha1;
+    }
   }
   return wanted;
 }

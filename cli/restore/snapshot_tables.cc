@@ -12,7 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "common/ldb/table_digest.h"
+#include "common/ldb/table_checksum.h"
 #include "common/schema/errors.h"
 #include "common/schema/names.h"
 #include "common/sqlite/database.h"
@@ -42,15 +42,15 @@ absl::StatusOr<std::vector<std::string>> ListTables(sqlite::Database* database) 
 }
 
 absl::Status Compare(const std::string& name, const TableSummary& said,
-                     const ldb::DigestedTable& found) {
+                     const ldb::ChecksummedTable& found) {
   if (found.rows != said.rows) {
     return Damaged(absl::StrCat("the table ", name, " has ", found.rows,
                                 " rows, and by the manifest ", said.rows));
   }
-  if (found.digest == said.digest) return absl::OkStatus();
-  return Damaged(absl::StrCat("the table ", name, " has the digest ",
-                              absl::BytesToHexString(found.digest), ", and by the manifest ",
-                              absl::BytesToHexString(said.digest)));
+  if (found.checksum == said.checksum) return absl::OkStatus();
+  return Damaged(absl::StrCat("the table ", name, " has the checksum ",
+                              absl::BytesToHexString(found.checksum), ", and by the manifest ",
+                              absl::BytesToHexString(said.checksum)));
 }
 
 }  // namespace
@@ -77,9 +77,9 @@ absl::Status CheckTables(const std::string& ldb_path, const snapshot::Manifest& 
     if (found == said.end()) {
       return Damaged(absl::StrCat("it has a table ", shown, " that the manifest does not name"));
     }
-    absl::StatusOr<ldb::DigestedTable> digested = ldb::DigestTable(database->get(), table);
-    if (!digested.ok()) return digested.status();
-    status = Compare(shown, *found->second, *digested);
+    absl::StatusOr<ldb::ChecksummedTable> summed = ldb::ChecksumTable(database->get(), table);
+    if (!summed.ok()) return summed.status();
+    status = Compare(shown, *found->second, *summed);
     if (!status.ok()) return status;
     said.erase(found);
   }

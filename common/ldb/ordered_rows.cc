@@ -20,6 +20,8 @@ void AppendTerm(absl::string_view term, std::string* list) {
   absl::StrAppend(list, list->empty() ? "" : ", ", term);
 }
 
+}  // namespace
+
 absl::StatusOr<bool> KeyIsInAnIndex(sqlite::Database* database, const std::string& sql_table) {
   absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = database->Prepare(
       "SELECT 1 FROM pragma_index_list(?1) i JOIN pragma_table_list(?1) t "
@@ -29,8 +31,6 @@ absl::StatusOr<bool> KeyIsInAnIndex(sqlite::Database* database, const std::strin
   if (!bound.ok()) return bound;
   return (*statement)->Step();
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<OrderedRows>> OrderedRows::Open(sqlite::Database* database,
                                                                const std::string& sql_table,

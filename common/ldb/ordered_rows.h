@@ -57,6 +57,9 @@ class OrderedRows {
   std::string previous_key_;
 };
 
+// Whether the table's key is in an index beside the rows.
+absl::StatusOr<bool> KeyIsInAnIndex(sqlite::Database* database, const std::string& sql_table);
+
 }  // namespace ctlstore::ldb
 
 #endif  // CTLSTORE_COMMON_LDB_ORDERED_ROWS_H_

@@ -4,15 +4,12 @@
 #ifndef CTLSTORE_COMMON_LDB_TABLE_DIGEST_H_
 #define CTLSTORE_COMMON_LDB_TABLE_DIGEST_H_
 
-#include <cstdint>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "common/base/digest.h"
 #include "common/ldb/table_definition.h"
 #include "common/schema/value.h"
-#include "common/sqlite/database.h"
 
 namespace ctlstore::ldb {
 
@@ -34,19 +31,6 @@ class TableDigest {
   // What is not in the digest yet: it is quicker with more at a time.
   std::string bytes_;
 };
-
-struct DigestedTable {
-  int64_t rows = 0;
-  // 32 bytes; empty where the table has no key, and so no order.
-  std::string digest;
-  // The index of the key had them in another order, and they were sorted: it is damaged, or made
-  // for another order of texts.
-  bool sorted = false;
-};
-
-// Reads all rows of a table that is there. To be called in a transaction, over a connection as
-// OrderedRows has it. NOT_FOUND where there is no such table.
-absl::StatusOr<DigestedTable> DigestTable(sqlite::Database* database, const std::string& sql_table);
 
 }  // namespace ctlstore::ldb
 

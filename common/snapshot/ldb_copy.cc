@@ -23,7 +23,8 @@
 #include "absl/types/optional.h"
 #include "common/ldb/ldb_check.h"
 #include "common/ldb/ldb_facts.h"
-#include "common/ldb/table_digest.h"
+#include "common/ldb/ordered_rows.h"
+#include "common/ldb/table_checksum.h"
 #include "common/schema/names.h"
 #include "common/sql/quote.h"
 #include "common/sqlite/database.h"
@@ -94,21 +95,21 @@ void RemoveCopy(const std::string& path) {
 }
 
 // One attempt to copy the LDB. Two connections read it at the same state: the first one copies, and
-// the second one reads the tables' digests in another thread.
+// the second one reads the tables' checksums in another thread.
 class Copying {
  public:
   Copying(std::string ldb_path, const std::string& copy_path,
           const std::function<bool()>& cancelled)
       : ldb_path_(std::move(ldb_path)), copy_path_(copy_path), cancelled_(cancelled) {}
   ~Copying() {
-    if (digesting_.joinable()) digesting_.join();
+    if (summing_.joinable()) summing_.join();
   }
 
   // nullopt where a commit came between the beginnings of the two transactions.
   absl::StatusOr<absl::optional<LdbCopy>> Run() {
     Fail(Open());
     if (!IsStopped()) Fail(Vacuum());
-    if (digesting_.joinable()) digesting_.join();
+    if (summing_.joinable()) summing_.join();
     if (state_ == State::kOther) return absl::optional<LdbCopy>();
     if (!IsStopped()) Fail(Check());
     absl::MutexLock lock(&mutex_);
@@ -117,7 +118,7 @@ class Copying {
   }
 
  private:
-  // Whether the digests are read at the copy's state.
+  // Whether the checksums are read at the copy's state.
   enum class State { kUnknown, kSame, kOther };
 
   // Where one thread fails, the other one is stopped, and fails because of that.
@@ -154,10 +155,10 @@ class Copying {
     if (status.ok()) {
       status = OpenOne(
           ldb_path_, [](void* self) { return static_cast<Copying*>(self)->IsStopped() ? 1 : 0; },
-          &digests_);
+          &checksums_);
     }
     if (!status.ok()) return status;
-    absl::StatusOr<ldb::LdbFacts> facts = ldb::ReadLdbFacts(digests_.get());
+    absl::StatusOr<ldb::LdbFacts> facts = ldb::ReadLdbFacts(checksums_.get());
     if (!facts.ok()) return FactsError(facts.status());
     facts_ = *std::move(facts);
     if (facts_.position.sequence <= 0) {
@@ -190,7 +191,7 @@ class Copying {
     status = (*statement)->Bind(1, path);
     if (status.ok()) status = (*statement)->Run();
     // A small file is copied before anyone asks.
-    if (status.ok() && state_ == State::kUnknown) BeginDigests();
+    if (status.ok() && state_ == State::kUnknown) BeginChecksums();
     statement->reset();
     vacuum_.reset();
     return Mapped(status);
@@ -200,22 +201,22 @@ class Copying {
     // From when on the copy is of one state.
     if (state_ == State::kUnknown &&
         sqlite3_txn_state(vacuum_->handle(), "main") == SQLITE_TXN_READ) {
-      BeginDigests();
+      BeginChecksums();
     }
     return IsStopped() ? 1 : 0;
   }
 
   // Called in the thread of the copy. The state that the copy is of began after `facts_` were read.
   // When they still hold now, it is the state of now.
-  void BeginDigests() {
-    absl::Status status = digests_->Execute("BEGIN");
+  void BeginChecksums() {
+    absl::Status status = checksums_->Execute("BEGIN");
     absl::StatusOr<ldb::LdbFacts> now = facts_;
-    if (status.ok()) now = ldb::ReadLdbFacts(digests_.get());
+    if (status.ok()) now = ldb::ReadLdbFacts(checksums_.get());
     if (status.ok()) status = now.status();
     copy_.taken_at = absl::Now();
     if (status.ok() && *now == facts_) {
       state_ = State::kSame;
-      digesting_ = std::thread([this] { Fail(Mapped(ReadDigests())); });
+      summing_ = std::thread([this] { Fail(Mapped(ReadChecksums())); });
       return;
     }
     if (status.ok()) {
@@ -227,8 +228,8 @@ class Copying {
     }
   }
 
-  absl::Status ReadDigests() {
-    absl::StatusOr<std::unique_ptr<sqlite::Statement>> list = digests_->Prepare(kListTables);
+  absl::Status ReadChecksums() {
+    absl::StatusOr<std::unique_ptr<sqlite::Statement>> list = checksums_->Prepare(kListTables);
     if (!list.ok()) return list.status();
     absl::StatusOr<bool> row;
     while ((row = (*list)->Step()).ok() && *row) {
@@ -237,13 +238,9 @@ class Copying {
     list->reset();
     if (!row.ok()) return row.status();
     for (const std::string& sql_table : sql_tables_) {
-      absl::StatusOr<ldb::DigestedTable> table = ldb::DigestTable(digests_.get(), sql_table);
+      absl::StatusOr<ldb::ChecksummedTable> table = ldb::ChecksumTable(checksums_.get(), sql_table);
       if (!table.ok()) return table.status();
-      if (table->sorted) {
-        return Damaged(absl::StrCat("the table ", sql_table,
-                                    " is damaged: its index is not in the order of the keys"));
-      }
-      TableSummary summary{"", sql_table, table->rows, table->digest};
+      TableSummary summary{"", sql_table, table->rows, table->checksum};
       const absl::StatusOr<TableName> name = ParseSqlTableName(sql_table);
       if (name.ok()) {
         summary.family = name->family;
@@ -251,11 +248,11 @@ class Copying {
       }
       copy_.tables.push_back(std::move(summary));
     }
-    return digests_->Execute("COMMIT");
+    return checksums_->Execute("COMMIT");
   }
 
   absl::Status Check() {
-    digests_.reset();
+    checksums_.reset();
     const std::function<bool()> cancelled = [this] { return IsStopped(); };
     const unsigned threads =
         std::max(1u, std::min(kMaxCheckThreads, std::thread::hardware_concurrency()));
@@ -298,13 +295,19 @@ class Copying {
       // index beside the table, the first count goes through it, and the second one does not.
       absl::StatusOr<bool> indexed = HasIndex(copy.get(), sql_tables_[i]);
       if (!indexed.ok()) return indexed.status();
-      for (const char* how : {"", "NOT INDEXED"}) {
+      // Where the keys have no index of their own, one count says it all.
+      absl::StatusOr<bool> has_index = ldb::KeyIsInAnIndex(copy.get(), sql_tables_[i]);
+      if (!has_index.ok()) return has_index.status();
+      std::vector<const char*> ways = {"NOT INDEXED"};
+      if (*has_index) ways.push_back("");
+      for (const char* how : ways) {
         if (!*indexed && *how != '\0') continue;
         const absl::StatusOr<int64_t> rows = Count(copy.get(), sql_tables_[i], how);
         if (!rows.ok()) return rows.status();
         if (*rows != copy_.tables[i].rows) {
           return Damaged(absl::StrCat("the table ", sql_tables_[i], " is damaged: it has ", *rows,
-                                      " rows, and ", copy_.tables[i].rows, " by their keys"));
+                                      " rows or keys where the local database has ",
+                                      copy_.tables[i].rows, " rows"));
         }
       }
     }
@@ -324,9 +327,9 @@ class Copying {
   LdbCopy copy_;
 
   // Of the thread while it runs, as are the copy's tables.
-  std::unique_ptr<sqlite::Database> digests_;
+  std::unique_ptr<sqlite::Database> checksums_;
   std::vector<std::string> sql_tables_;
-  std::thread digesting_;
+  std::thread summing_;
 };
 
 }  // namespace

@@ -30,11 +30,10 @@ struct LdbCopy {
 // goes on, and cannot empty the WAL meanwhile. Works for files of the Go ctlstore too. Takes some
 // 40 MB of memory.
 //
-// Meanwhile another thread reads each table of the original, in the same state, in the order of its
-// keys: this gives the digests, and finds keys that lead to no row. The copy is checked as a file
-// (SQLite's quick_check, table by table) and against the original (its position, families, and how
-// many rows each table and its index have); its rows are not read once more, which would take as
-// long as all else.
+// Meanwhile another thread reads each table of the original in the same state, which gives the
+// checksums. The copy is checked as a file (SQLite's quick_check, table by table) and against the
+// original (its position, families, and how many rows each table and its index have); its rows are
+// not read once more, which would take as long as all else. `ctlstore snapshot verify` does that.
 // The file may not be on the disk yet when this returns; after an error there is none.
 //   NOT_FOUND            there is no LDB.
 //   FAILED_PRECONDITION  the LDB has skipped ledger entries, so it is not what the ctldb is; or it

@@ -17,6 +17,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kSha256Bytes = 32;
 constexpr size_t kLedgerDigestBytes = 16;
+constexpr size_t kTableChecksumBytes = 16;
 constexpr size_t kMaxNameBytes = 200;
 constexpr int64_t kAnyNumber = std::numeric_limits<int64_t>::max();
 
@@ -166,7 +167,7 @@ void ReadTables(ObjectReader* root, Manifest* manifest, absl::Status* status) {
     table.family = reader.Text("family");
     table.table = reader.Text("table");
     table.rows = reader.Number("rows", kAnyNumber);
-    table.digest = reader.Bytes("digest", kSha256Bytes, /*may_be_empty=*/true);
+    table.checksum = reader.Bytes("checksum", kTableChecksumBytes);
     manifest->tables.push_back(std::move(table));
   });
 }
@@ -205,7 +206,7 @@ std::string EncodeManifest(const Manifest& manifest) {
     tables.push_back(Json{{"family", table.family},
                           {"table", table.table},
                           {"rows", table.rows},
-                          {"digest", Hex(table.digest)}});
+                          {"checksum", Hex(table.checksum)}});
   }
   const Json json = {
       {"format", Manifest::kFormatVersion},

@@ -40,9 +40,8 @@ struct TableSummary {
   std::string family;
   std::string table;
   int64_t rows = 0;
-  // As `ctlstore verify` shows it: 32 bytes, of the definition and the rows. Empty where the table
-  // has no key.
-  std::string digest;
+  // 16 bytes, of the definition and the rows in any order (common/ldb/table_checksum.h).
+  std::string checksum;
 };
 
 // One snapshot: an LDB at a ledger position, as one object. A plain value.

@@ -29,8 +29,8 @@ Manifest Example() {
   manifest.object_sha256 = std::string(32, '\xfe');
   manifest.file_bytes = 4096 + 17;
   manifest.chunks = {{100, 4096, std::string(32, 'x')}, {50, 17, std::string(32, '\0')}};
-  manifest.tables = {{"alpha", "one", 3, std::string(32, 'd')},
-                     {"beta", "two", 0, std::string(32, 'e')}};
+  manifest.tables = {{"alpha", "one", 3, std::string(16, 'd')},
+                     {"beta", "two", 0, std::string(16, 'e')}};
   manifest.instance = "host/17";
   return manifest;
 }
@@ -57,7 +57,7 @@ void ExpectSame(const Manifest& a, const Manifest& b) {
     EXPECT_EQ(a.tables[i].family, b.tables[i].family);
     EXPECT_EQ(a.tables[i].table, b.tables[i].table);
     EXPECT_EQ(a.tables[i].rows, b.tables[i].rows);
-    EXPECT_EQ(a.tables[i].digest, b.tables[i].digest);
+    EXPECT_EQ(a.tables[i].checksum, b.tables[i].checksum);
   }
   EXPECT_EQ(a.instance, b.instance);
 }
@@ -135,7 +135,7 @@ TEST(ManifestTest, WhatContradictsItselfIsNotTaken) {
       {[](Json& json) { json["chunks"][0] = nullptr; }, "chunks[0] is no object"},
       {[](Json& json) { json["chunks"][0]["sha256"] = ""; }, "chunks[0].sha256 is not"},
       {[](Json& json) { json["tables"][0]["rows"] = "3"; }, "tables[0].rows is no integer"},
-      {[](Json& json) { json["tables"][0]["digest"] = "ab"; }, "tables[0].digest is not"},
+      {[](Json& json) { json["tables"][0]["checksum"] = "ab"; }, "tables[0].checksum is not"},
   };
   for (const auto& test : cases) {
     Json json = Json::parse(EncodeManifest(Example()));

@@ -194,7 +194,7 @@ class Encoding {
     absl::MutexLock lock(&mutex_);
     if (!status_.ok()) return status_;
     object_.object_sha256 = object_digest_.Finish();
-    object_.file_sha1 = file_digest_.Finish();
+    if (options_.file_sha1) object_.file_sha1 = file_digest_.Finish();
     return std::move(object_);
   }
 
@@ -258,7 +258,7 @@ class Encoding {
       if (got == 0) return absl::UnavailableError(absl::StrCat(from_, " has become shorter"));
       done += static_cast<size_t>(got);
     }
-    file_digest_.Add(absl::string_view(buffer, size));
+    if (options_.file_sha1) file_digest_.Add(absl::string_view(buffer, size));
     return absl::string_view(buffer, size);
   }
 

@@ -19,6 +19,8 @@ struct EncodeOptions {
   int level = 0;
   // What a chunk has before it is compressed; up to Chunk::kMaxFileBytes.
   int64_t chunk_bytes = int64_t{8} << 20;
+  // Whether the file's SHA-1 is wanted, which the Go ctlstore checks of single objects.
+  bool file_sha1 = false;
   // 0: as many as the machine has cores, at most 8.
   int threads = 0;
 };
@@ -28,7 +30,7 @@ struct EncodedObject {
   std::string object_sha256;
   int64_t file_bytes = 0;
   std::vector<Chunk> chunks;
-  // 20 bytes, of the file before it is compressed: what the Go ctlstore checks.
+  // 20 bytes, of the file before it is compressed; empty unless it was asked for.
   std::string file_sha1;
 };
 

@@ -68,6 +68,7 @@ class ObjectEncoderTest : public ::testing::TestWithParam<Compression> {
     options_.compression = GetParam();
     options_.chunk_bytes = kChunk;
     options_.threads = 3;
+    options_.file_sha1 = true;
   }
   ~ObjectEncoderTest() override { std::filesystem::remove_all(folder_); }
 

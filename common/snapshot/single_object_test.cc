@@ -63,6 +63,7 @@ TEST_F(SingleObjectTest, IsReadBackByPlainTools) {
   ASSERT_TRUE(location.ok()) << location.status();
   EncodeOptions options;
   options.compression = location->compression;
+  options.file_sha1 = true;
   // So that it takes several.
   options.chunk_bytes = 256 << 10;
   const auto encoded = EncodeObject(root_ + "/from.db", root_ + "/encoded", options, nullptr);

@@ -52,6 +52,8 @@ namespace ctlstore::snapshot {
 namespace {
 
 constexpr int kRounds = 3;
+// In each round. The first ones pay for memory that the machine had given away.
+constexpr int kFetches = 3;
 constexpr int kCustomers = 1900000;
 constexpr int kRoutes = 1500000;
 
@@ -289,16 +291,21 @@ void Measure(const std::string& folder) {
     times.all.push_back(times.copy.back() + times.encode.back() + times.publish.back());
     snapshot_memory = std::max(snapshot_memory, PeakMemory());
 
-    times.unzstd.push_back(Seconds([&] {
-      Run({"zstd", "-q", "-d", "-f", object_path, "-o", unzstd_path});
-      SyncFile(unzstd_path);
-    }));
-    std::filesystem::remove(unzstd_path);
-    ResetPeakMemory();
-    times.fetch.push_back(
-        Seconds([&] { Must(FetchNewest({location}, fetch_path, FetchOptions())); }));
-    fetch_memory = std::max(fetch_memory, PeakMemory());
-    std::filesystem::remove_all(fetch_path);
+    // Both read the same object, which is in memory for both.
+    const std::string published_path = absl::StrCat(location.store.path, "/", manifest.object);
+    Run({"cp", published_path, "/dev/null"});
+    for (int pair = 0; pair < kFetches; ++pair) {
+      times.unzstd.push_back(Seconds([&] {
+        Run({"zstd", "-q", "-d", "-f", published_path, "-o", unzstd_path});
+        SyncFile(unzstd_path);
+      }));
+      std::filesystem::remove(unzstd_path);
+      ResetPeakMemory();
+      times.fetch.push_back(
+          Seconds([&] { Must(FetchNewest({location}, fetch_path, FetchOptions())); }));
+      fetch_memory = std::max(fetch_memory, PeakMemory());
+      std::filesystem::remove_all(fetch_path);
+    }
 
     if (round == 0) {
       Print("snapshot.ldb", megabytes, "MB");
