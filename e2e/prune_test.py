@@ -262,6 +262,10 @@ class PruneTest(E2eTestCase):
         )
 
     def _supervise(self, cluster: Cluster, *flags: str) -> Supervisor:
+        # There is no snapshot of an empty ledger.
+        client = cluster.client()
+        client.create_family("first")
+        client.create_tables([table("first", "rows", [("id", "integer")], ["id"])])
         return cluster.add_supervisor([place.url for place in self.places], flags)
 
     def _write(self, cluster: Cluster, rows: int) -> None:

@@ -267,6 +267,8 @@ class Supervisor:
     def wait_until_serving(self) -> None:
         """Until its copy is ready, so that snapshots can be taken."""
         wait_until_serving(self.process, self.address)
+        # A server may be said to serve for a moment before it knows better.
+        wait_until(lambda: not self.client.status().not_ready, "the supervisor's copy is ready")
 
     def leftovers(self) -> List[str]:
         """What is in its work folder between two snapshots, and should not be."""
