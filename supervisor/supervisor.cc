@@ -1,8 +1,11 @@
 #include "supervisor/supervisor.h"
 
 #include <glog/logging.h>
+#include <sys/resource.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <utility>
@@ -13,6 +16,17 @@
 
 namespace ctlstore::supervisor {
 namespace {
+
+// Of a thread that makes snapshots, as nice(1) has it.
+constexpr int kNiceness = 10;
+
+// Makes the calling thread, and those that it starts, wait for other threads on a busy machine:
+// changes are to arrive while a snapshot is made. On Linux a thread has a niceness of its own.
+void YieldToOthers() {
+  if (setpriority(PRIO_PROCESS, 0, kNiceness) != 0) {
+    LOG(WARNING) << "event=niceness_not_set error=\"" << std::strerror(errno) << "\"";
+  }
+}
 
 // Lists that may wait for a thread, for each destination.
 constexpr size_t kMaxWaitingLists = 8;
@@ -179,6 +193,7 @@ void Supervisor::TakeSnapshot(OnTaken on_taken) {
 }
 
 void Supervisor::Run() {
+  YieldToOthers();
   while (!stop_) {
     std::vector<OnTaken> callers;
     {
