@@ -332,7 +332,10 @@ class LocalDatabase::Impl {
     absl::StatusOr<std::unique_ptr<ldb::LdbWriter>> writer =
         ldb::LdbWriter::Open(generation_path_, options);
     if (!writer.ok()) {
-      if (absl::IsDataLoss(writer.status())) generation_path_.clear();
+      if (absl::IsDataLoss(writer.status())) {
+        if (!snapshot_.key.empty()) excluded_snapshots_.insert(snapshot_.key);
+        CloseGeneration();
+      }
       return writer.status();
     }
     writer_ = *std::move(writer);
@@ -383,7 +386,7 @@ class LocalDatabase::Impl {
     snapshot_ = *fetched;
     is_beginning_gone_ = false;
     ++snapshots_fetched_;
-    LOG(INFO) << "event=snapshot_taken ldb=" << options_.path << " url=" << snapshot_.url
+    LOG(INFO) << "event=snapshot_adopted ldb=" << options_.path << " url=" << snapshot_.url
               << " snapshot=" << snapshot_.id << " sequence=" << snapshot_.sequence;
     return absl::OkStatus();
   }

@@ -86,7 +86,7 @@ TEST_F(SupervisorFlagsTest, TakesWhatTheFlagsSay) {
   absl::SetFlag(&FLAGS_snapshot_compression, "gzip");
   absl::SetFlag(&FLAGS_snapshot_compression_level, 9);
   absl::SetFlag(&FLAGS_snapshot_threads, 2);
-  absl::SetFlag(&FLAGS_snapshot_work_path, "/work/here");
+  absl::SetFlag(&FLAGS_snapshot_work_path, "/srv/snapshot-work");
   const auto flags = SupervisorOptionsFromFlags();
   ASSERT_TRUE(flags.ok()) << flags.status();
   EXPECT_EQ(flags->supervisor.interval, absl::ZeroDuration());
@@ -95,7 +95,7 @@ TEST_F(SupervisorFlagsTest, TakesWhatTheFlagsSay) {
   EXPECT_EQ(flags->supervisor.encode.compression, snapshot::Compression::kGzip);
   EXPECT_EQ(flags->supervisor.encode.level, 9);
   EXPECT_EQ(flags->supervisor.encode.threads, 2);
-  EXPECT_EQ(flags->supervisor.taker.work_path, "/work/here");
+  EXPECT_EQ(flags->supervisor.taker.work_path, "/srv/snapshot-work");
 }
 
 TEST_F(SupervisorFlagsTest, NamesTheFlagThatCannotBeUsed) {

@@ -10,9 +10,10 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "cli/verify/value_excerpt.h"
-#include "common/ldb/ldb_tables.h"
+#include "common/ldb/ldb_facts.h"
 #include "common/sql/quote.h"
 
 namespace ctlstore::cli {
@@ -74,53 +75,26 @@ absl::StatusOr<std::unique_ptr<RestoreSource>> RestoreSource::Open(const std::st
   return source;
 }
 
-absl::StatusOr<Value> RestoreSource::ReadValue(absl::string_view sql,
-                                               absl::string_view parameter) const {
-  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = database_->Prepare(sql);
-  if (!statement.ok()) return statement.status();
-  if (!parameter.empty()) {
-    absl::Status bound = (*statement)->Bind(1, parameter);
-    if (!bound.ok()) return bound;
-  }
-  absl::StatusOr<bool> row = (*statement)->Step();
-  if (!row.ok()) return row.status();
-  return *row ? Value((*statement)->Column(0)) : Value();
-}
-
 absl::Status RestoreSource::ReadState(const std::string& path) {
-  constexpr absl::string_view kHasTable =
-      "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?";
-  absl::StatusOr<Value> has_sequence = ReadValue(kHasTable, "_ldb_seq");
-  if (!has_sequence.ok()) return has_sequence.status();
-  if (has_sequence->is_null()) {
+  const absl::StatusOr<ldb::LdbFacts> facts = ldb::ReadLdbFacts(database_.get());
+  if (absl::IsFailedPrecondition(facts.status())) {
     return NotRestorable(absl::StrCat(path, " is no local database: it has no table _ldb_seq"));
   }
-  absl::StatusOr<Value> sequence = ReadValue(ldb::kReadSequence, "");
-  if (!sequence.ok()) return sequence.status();
-  if (sequence->kind() != ValueKind::kInteger || sequence->integer() <= 0) {
+  if (!facts.ok()) return facts.status();
+  if (facts->position.sequence <= 0) {
     return NotRestorable("it has not applied a single ledger entry");
   }
-  sequence_ = sequence->integer();
-
-  absl::StatusOr<Value> has_state = ReadValue(kHasTable, "_ldb_state");
-  if (!has_state.ok()) return has_state.status();
-  if (!has_state->is_null()) {
-    absl::StatusOr<Value> families = ReadValue(ldb::kReadState, ldb::kStateFamilies);
-    if (!families.ok()) return families.status();
-    if (!families->is_null() && !families->data().empty()) {
-      return NotRestorable(absl::StrCat("it has only the families ", families->data(),
-                                        ", and all others would be lost; take one that has all"));
-    }
+  if (!facts->families.empty()) {
+    return NotRestorable(absl::StrCat("it has only the families ",
+                                      absl::StrJoin(facts->families, ","),
+                                      ", and all others would be lost; take one that has all"));
   }
-
-  absl::StatusOr<Value> has_skipped = ReadValue(kHasTable, "_ldb_skipped");
-  if (!has_skipped.ok()) return has_skipped.status();
-  if (has_skipped->is_null()) return absl::OkStatus();
-  absl::StatusOr<Value> skipped = ReadValue("SELECT COUNT(*) FROM _ldb_skipped", "");
-  if (!skipped.ok()) return skipped.status();
-  if (skipped->integer() == 0) return absl::OkStatus();
-  return NotRestorable(absl::StrCat("it was told to skip ", skipped->integer(),
-                                    " ledger entries, so it is not what the ctldb was"));
+  if (facts->skipped_entries > 0) {
+    return NotRestorable(absl::StrCat("it was told to skip ", facts->skipped_entries,
+                                      " ledger entries, so it is not what the ctldb was"));
+  }
+  sequence_ = facts->position.sequence;
+  return absl::OkStatus();
 }
 
 absl::Status RestoreSource::ReadTables() {

@@ -58,8 +58,6 @@ class RestoreSource {
   RestoreSource() = default;
   absl::Status ReadState(const std::string& path);
   absl::Status ReadTables();
-  // The first row's first value; null where there is no row.
-  absl::StatusOr<Value> ReadValue(absl::string_view sql, absl::string_view parameter) const;
 
   std::unique_ptr<sqlite::Database> database_;
   int64_t sequence_ = 0;

@@ -11,12 +11,10 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "common/ldb/ldb_check.h"
-#include "common/ldb/ldb_tables.h"
+#include "common/ldb/ldb_facts.h"
 #include "common/schema/errors.h"
-#include "common/schema/value.h"
 #include "common/snapshot/disk.h"
 #include "common/sqlite/database.h"
 
@@ -26,8 +24,6 @@ namespace {
 constexpr absl::Duration kBusyTimeout = absl::Seconds(5);
 // Each takes a connection, with a few MB.
 constexpr unsigned kMaxThreads = 8;
-constexpr char kHasTable[] =
-    "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?1";
 
 absl::Status Damaged(absl::string_view what) {
   return ErrorWithReason(absl::StatusCode::kDataLoss, reason::kSnapshotDamaged, what);
@@ -40,50 +36,13 @@ absl::Status RemoveFilesBeside(const std::string& path) {
   return status;
 }
 
-// The first value of a query with a parameter, NULL where there is no row.
-absl::StatusOr<Value> QueryValue(sqlite::Database* database, const char* sql,
-                                 absl::optional<absl::string_view> parameter) {
-  absl::StatusOr<std::unique_ptr<sqlite::Statement>> statement = database->Prepare(sql);
-  if (!statement.ok()) return statement.status();
-  if (parameter.has_value()) {
-    absl::Status status = (*statement)->Bind(1, *parameter);
-    if (!status.ok()) return status;
-  }
-  absl::StatusOr<bool> row = (*statement)->Step();
-  if (!row.ok()) return row.status();
-  return *row ? Value((*statement)->Column(0)) : Value();
-}
-
 absl::Status ReadState(sqlite::Database* database, FileState* state) {
-  absl::StatusOr<Value> value = QueryValue(database, kHasTable, "_ldb_seq");
-  if (!value.ok()) return value.status();
-  if (*value != Value::Integer(1)) {
-    return Damaged("it is no local database: there is no table _ldb_seq");
-  }
-  value = QueryValue(database, ldb::kReadSequence, absl::nullopt);
-  if (!value.ok()) return value.status();
-  if (value->kind() != ValueKind::kInteger || value->integer() <= 0) {
-    return Damaged("it has no position in the ledger");
-  }
-  state->position.sequence = value->integer();
-
-  value = QueryValue(database, kHasTable, "_ldb_state");
-  if (!value.ok()) return value.status();
-  if (*value != Value::Integer(1)) return absl::OkStatus();
-  absl::StatusOr<Value> sequence = QueryValue(database, ldb::kReadState, ldb::kStateSequence);
-  if (!sequence.ok()) return sequence.status();
-  absl::StatusOr<Value> digest = QueryValue(database, ldb::kReadState, ldb::kStateDigest);
-  if (!digest.ok()) return digest.status();
-  // Otherwise another program has gone on with the file, which does not know of the digest.
-  if (*sequence == Value::Integer(state->position.sequence) &&
-      digest->kind() == ValueKind::kBytes) {
-    state->position.digest = std::string(digest->data());
-  }
-  absl::StatusOr<Value> families = QueryValue(database, ldb::kReadState, ldb::kStateFamilies);
-  if (!families.ok()) return families.status();
-  if (families->kind() == ValueKind::kText) {
-    state->families = absl::StrSplit(families->data(), ',', absl::SkipEmpty());
-  }
+  absl::StatusOr<ldb::LdbFacts> facts = ldb::ReadLdbFacts(database);
+  if (absl::IsFailedPrecondition(facts.status())) return Damaged(facts.status().message());
+  if (!facts.ok()) return facts.status();
+  if (facts->position.sequence <= 0) return Damaged("it has no position in the ledger");
+  state->position = std::move(facts->position);
+  state->families = std::move(facts->families);
   return absl::OkStatus();
 }
 
